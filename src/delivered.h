@@ -1,0 +1,39 @@
+/* How far each source has been delivered to each output partition: the per-source prefix of R4.
+ *
+ * A table of (range, output partition) → highest (input offset, index) known to be delivered. Records of a source reach
+ * an output partition in order, so everything at or below is there and everything above isn't. Pure; main thread. */
+#ifndef DELIVERED_H
+#define DELIVERED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct delivered_entry {
+    int64_t offset; /* −1 = nothing yet */
+    int32_t index;
+    uint32_t records; /* how many were added */
+};
+
+struct delivered {
+    size_t ranges, outputs;
+    struct delivered_entry *entries; /* [range × outputs + output] */
+};
+
+void delivered_init(struct delivered *delivered, size_t ranges, size_t outputs);
+void delivered_deinit(struct delivered *delivered); /* accepts zero */
+
+/* More output columns; what is there stays. */
+void delivered_widen(struct delivered *delivered, size_t outputs);
+
+/* Raises the entry to (offset, index) and counts the record. false when it wasn't higher: the record was there already, or is out of
+ * order; the entry keeps the highest. */
+bool delivered_add(struct delivered *delivered, size_t range, size_t output, int64_t offset, int32_t index);
+
+bool delivered_has(const struct delivered *delivered, size_t range, size_t output, int64_t offset, int32_t index);
+
+/* Lowest input offset of the range that may not be delivered yet, when its records can go to outputs[first … first + count):
+ * 1 + the lowest of their entries; `from` when one of them has nothing. */
+int64_t delivered_lowest(const struct delivered *delivered, size_t range, size_t first, size_t count, int64_t from);
+
+#endif

@@ -1,0 +1,12 @@
+/* Ends the process when a library call hangs (promise 9: that loses nothing). One alarm, armed around calls that can
+ * block: SIGALRM's handler writes one line and calls _exit(75). Main thread. */
+#ifndef WATCHDOG_H
+#define WATCHDOG_H
+
+#include <stdint.h>
+
+/* `what` must stay valid until watchdog_disarm. Not nested. */
+void watchdog_arm(const char *what, int64_t timeout_ms);
+void watchdog_disarm(void);
+
+#endif
