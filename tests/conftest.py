@@ -1,4 +1,7 @@
-"""What broker and crash tests share: one real Kafka and one peer a run, topics with unique names."""
+"""What broker and crash tests share: one real Kafka and one peer a run, topics with unique names.
+
+ONCESINK_PRESET chooses the build (default debug); ONCESINK_FULL=1 runs the sizes that take too long for CI.
+"""
 
 import itertools
 import os
@@ -9,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
 
+from job import Job         # noqa: E402
 from kafka import Kafka     # noqa: E402
 from peer import Peer       # noqa: E402
 
@@ -39,6 +43,20 @@ def topics(kafka, peer):
 def name():
     """A word that no other test uses, for topics and jobs."""
     return f"t{next(_numbers)}"
+
+
+@pytest.fixture
+def new_job(topics, tmp_path, name):
+    """Makes jobs (Job's arguments); the first is called `name`, and all are ended with the test."""
+    jobs = []
+
+    def make(at=topics, **how):
+        suffix = f"-{len(jobs)}" if jobs else ""
+        jobs.append(Job(at, tmp_path, name + suffix, **how))
+        return jobs[-1]
+    yield make
+    for job in jobs:
+        job.close()
 
 
 @pytest.fixture(scope="session")

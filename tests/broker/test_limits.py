@@ -1,0 +1,74 @@
+"""A batch takes what the limits say, to the record (limits.md §1, §2)."""
+
+
+def takes(job):
+    """{input partition: [records of each batch]} in the order of batches."""
+    result = {}
+    for _, counts in sorted(job.batch_counts().items()):
+        for source in job.all_inputs().items():
+            for partition in source[1]:
+                where = f"{source[0]}/{partition}"
+                result.setdefault(where, []).append(counts.get(where, 0))
+    return result
+
+
+def test_the_cap_is_kept_by_every_batch(new_job):
+    """2300 ms × 50/s = 114, not 115."""
+    job = new_job(settings={"rate.max.per.partition": 50, "batch.interval.ms": 2300})
+    job.feed(3 * 300, style="plain")
+    job.service.start()
+    job.await_relayed(900)
+    job.service.stop()
+    for source, counts in takes(job).items():
+        assert counts == [114, 114, 72], (source, counts)
+    job.assert_exactly_once(900)
+
+
+def test_a_cap_of_one_partition_alone(new_job):
+    job = new_job(settings={"batch.interval.ms": 200})
+    topic = f"{job.name}-in"
+    job.service.settings["rate.max.per.partition"] = f"{topic}:1=500,*=1000"
+    job.feed(3 * 1000, style="plain")
+    job.service.start()
+    job.await_relayed(3000)
+    job.service.stop()
+    found = takes(job)
+    assert found[f"{topic}/0"] == [200] * 5 + [0] * 5
+    assert found[f"{topic}/1"] == [100] * 10
+    assert found[f"{topic}/2"] == [200] * 5 + [0] * 5
+
+
+def test_batch_max_records_is_split_by_what_is_there(new_job, topics):
+    job = new_job(settings={"batch.max.records": 100})
+    topic = f"{job.name}-in"
+    for partition, count in enumerate((500, 300, 200)):
+        job.feed(count, first=1000 * partition, topics={topic: [partition]}, style="plain")
+    job.service.start()
+    job.await_relayed(1000)
+    job.service.stop()
+    found = takes(job)
+    assert [sum(each) for each in zip(*found.values())] == [100] * 10
+    assert [found[f"{topic}/{partition}"][0] for partition in range(3)] == [50, 30, 20]
+
+
+def test_without_limits_a_batch_takes_all_there_is(new_job):
+    job = new_job(settings={"batch.interval.ms": 500})
+    job.feed(20_000, style="plain")
+    job.service.start()
+    job.await_relayed(20_000)
+    job.service.stop()
+    assert len(job.batch_counts()) == 1
+
+
+def test_the_ledger_says_what_limited_a_batch(new_job):
+    job = new_job(settings={"rate.max.per.partition": 1000})
+    job.feed(3 * 450, style="plain")
+    job.service.start()
+    job.await_relayed(1350)
+    job.service.stop()
+    rows = job.service.rows("SELECT planned, records, limited_by, outcome FROM batches"
+                            " ORDER BY batch")
+    assert [row["planned"] for row in rows] == [600, 600, 150]
+    assert [row["records"] for row in rows] == [600, 600, 150]
+    assert [row["limited_by"] for row in rows] == ["cap", "cap", "none"]
+    assert {row["outcome"] for row in rows} == {"ok"}

@@ -1,0 +1,89 @@
+"""A job under test: its topics on the real broker, its service, and the outside view of both."""
+
+import itertools
+import pathlib
+import time
+
+from service import SLOWNESS, Service
+
+_numbers = itertools.count(1)
+
+
+class Job:
+    """Makes the topics; nothing runs yet.
+
+    inputs maps input topics to partition counts, outputs likewise; route is the output.topic
+    setting. Names get the job's name as prefix, so that jobs don't meet.
+    """
+
+    def __init__(self, topics, folder, name, inputs=None, outputs=None, partitioner="same",
+                 route=None, configs=None, settings=None):
+        inputs = inputs or {"in": 3}
+        outputs = outputs or {"out": 3}
+        route = route or next(iter(outputs))
+        configs = configs or {}
+        self.topics = topics
+        self.name = name
+        self.inputs = {f"{name}-{topic}": count for topic, count in inputs.items()}
+        self.outputs = {f"{name}-{topic}": count for topic, count in outputs.items()}
+        output = route if "{topic}" in route else f"{name}-{route}"
+        self.routes = {topic: output.replace("{topic}", topic) for topic in self.inputs}
+        self.partitioner = partitioner
+        topics("create_topics", topics={
+            topic: {"partitions": count, "configs": configs.get(topic[len(name) + 1:], {})}
+            for topic, count in {**self.inputs, **self.outputs}.items()})
+        self.service = Service(pathlib.Path(folder) / name, {
+            "job.name": name,
+            "bootstrap.servers": topics.bootstrap,
+            "input.topics": ",".join(self.inputs),
+            "output.topic": output,
+            "output.partitioner": partitioner,
+            "batch.interval.ms": 200,
+            **(settings or {})})
+        self._tally = f"{name}-{next(_numbers)}"
+
+    def all_inputs(self):
+        """For feed: every partition of every input topic."""
+        return {topic: list(range(count)) for topic, count in self.inputs.items()}
+
+    def feed(self, count, **how):
+        return self.topics("feed", **{"topics": self.all_inputs(), "count": count, "seed": 3,
+                                      **how})
+
+    def tally(self, **how):
+        """What the outputs hold now: records, and of the batches that changed how many each."""
+        return self.topics("tally", name=self._tally, topics=list(self.outputs), **how)
+
+    def batch_counts(self):
+        """{batch: {"TOPIC/PARTITION": records}} of all that lies in the outputs."""
+        return {int(batch): counts
+                for batch, counts in self.tally(all=True)["batches"].items()}
+
+    def await_relayed(self, count, timeout_s=60):
+        """Waits until the outputs hold count records of the job, while its service runs."""
+        deadline = time.monotonic() + timeout_s * SLOWNESS
+        while True:
+            records = self.tally()["records"]
+            if records >= count:
+                return records
+            assert self.service.running(), (
+                f"exit {self.service.process.returncode} at {records} of {count}:\n"
+                f"{self.service.log_tail()}")
+            assert time.monotonic() < deadline, (
+                f"{records} of {count} after {timeout_s} s:\n{self.service.log_tail()}")
+            time.sleep(0.05)
+
+    def check(self, **how):
+        return self.topics("check", routes=self.routes, partitioner=self.partitioner, **how)
+
+    def assert_exactly_once(self, count=None, **how):
+        """The checker's verdict; count is how many records must be there."""
+        result = self.check(**how)
+        assert result["clean"], f"{result}\n{self.service.log_tail()}"
+        if count is not None:
+            assert result["out"] == count, result
+        return result
+
+    def close(self):
+        self.service.close()
+        self.topics("tally", name=self._tally, close=True)
