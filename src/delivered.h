@@ -26,8 +26,8 @@ void delivered_deinit(struct delivered *delivered); /* accepts zero */
 /* More output columns; what is there stays. */
 void delivered_widen(struct delivered *delivered, size_t outputs);
 
-/* Raises the entry to (offset, index) and counts the record. false when it wasn't higher: the record was there already, or is out of
- * order; the entry keeps the highest. */
+/* Raises the entry to (offset, index) and counts the record. false when it was not higher (there already, or out of
+ * order): then the entry stays as it is, and nothing is counted. */
 bool delivered_add(struct delivered *delivered, size_t range, size_t output, int64_t offset, int32_t index);
 
 bool delivered_has(const struct delivered *delivered, size_t range, size_t output, int64_t offset, int32_t index);

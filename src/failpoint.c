@@ -1,0 +1,174 @@
+/* The places where a test can end the process or make a call fail, and the delay that stretches a batch.
+ *
+ * The environment is read once, at the first pass of any place. What stands there comes from a test: a mistake in it
+ * ends the process with a message, or the test would pass without having tested anything. */
+#include "failpoint.h"
+
+#ifdef ONCESINK_FAILPOINTS
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* In the order of a batch's life. */
+static const char *const NAMES[] = {
+    "start-after-ledger",
+    "start-after-ask",
+    "first-input-before-commit",
+    "first-input-after-commit",
+    "plan-before-commit",
+    "plan-after-commit",
+    "fence-before-commit",
+    "fence-after-commit",
+    "deliver-first",
+    "deliver-middle",
+    "deliver-last-acked",
+    "checkpoint-before-commit",
+    "checkpoint-after-commit",
+    "set-aside-before-commit",
+    "set-aside-after-commit",
+    "replace-after-purge",
+    "replace-after-destroy",
+    "settle-before-commit",
+    "settle-after-commit",
+    "mark-before",
+    "mark-after",
+    "recover-begin",
+    "recover-read",
+    "recover-deliver",
+    "recover-check",
+};
+enum { NAME_COUNT = sizeof(NAMES) / sizeof(NAMES[0]) };
+
+/* Short sleeps last longer than asked for: they are saved up to this much and slept in one go. */
+enum { DELAY_US_MIN = 1000 };
+
+enum action { ACTION_NONE, ACTION_KILL, ACTION_ERROR };
+
+static struct {
+    bool read;
+    const char *name; /* of NAMES; NULL = none is set */
+    enum action action;
+    uint64_t nth;
+    uint64_t passed;
+    uint64_t delay_us;
+    uint64_t owed_us;
+} state;
+
+static const char *find(const char *name, size_t size)
+{
+    for (size_t i = 0; i < NAME_COUNT; i++) {
+        if (strlen(NAMES[i]) == size && memcmp(NAMES[i], name, size) == 0) {
+            return NAMES[i];
+        }
+    }
+    return NULL;
+}
+
+static _Noreturn void refuse(const char *variable, const char *value)
+{
+    fprintf(stderr, "%s=%s isn't understood\n", variable, value);
+    abort();
+}
+
+static uint64_t number_of(const char *variable, const char *value, const char *digits)
+{
+    char *end;
+    unsigned long long number;
+
+    errno = 0;
+    number = strtoull(digits, &end, 10);
+    if (digits[0] < '0' || digits[0] > '9' || *end != '\0' || errno != 0) {
+        refuse(variable, value);
+    }
+    return number;
+}
+
+/* NAME:ACTION[@NTH] */
+static void read_place(const char *variable, const char *value)
+{
+    const char *colon = strchr(value, ':');
+    const char *at = strchr(value, '@');
+    size_t action_size;
+
+    if (colon == NULL || (at != NULL && at < colon)) {
+        refuse(variable, value);
+    }
+    action_size = at != NULL ? (size_t)(at - colon - 1) : strlen(colon + 1);
+    if (action_size == strlen("kill") && memcmp(colon + 1, "kill", action_size) == 0) {
+        state.action = ACTION_KILL;
+    } else if (action_size == strlen("error") && memcmp(colon + 1, "error", action_size) == 0) {
+        state.action = ACTION_ERROR;
+    } else {
+        refuse(variable, value);
+    }
+    state.name = find(value, (size_t)(colon - value));
+    state.nth = at != NULL ? number_of(variable, value, at + 1) : 1;
+    if (state.name == NULL || state.nth == 0) {
+        refuse(variable, value);
+    }
+}
+
+static void read_environment(void)
+{
+    const char *place = getenv("ONCESINK_FAILPOINT");
+    const char *delay = getenv("ONCESINK_RECORD_DELAY_US");
+
+    state.read = true;
+    if (place != NULL && place[0] != '\0') {
+        read_place("ONCESINK_FAILPOINT", place);
+    }
+    if (delay != NULL && delay[0] != '\0') {
+        state.delay_us = number_of("ONCESINK_RECORD_DELAY_US", delay, delay);
+    }
+}
+
+bool failpoint(const char *name)
+{
+    const char *known = find(name, strlen(name));
+
+    assert(known != NULL);
+    if (!state.read) {
+        read_environment();
+    }
+    if (known != state.name || ++state.passed != state.nth) {
+        return false;
+    }
+    fprintf(stderr, "failpoint %s, pass %llu\n", name, (unsigned long long)state.passed);
+    if (state.action == ACTION_KILL) {
+        kill(getpid(), SIGKILL);
+    }
+    return true;
+}
+
+void failpoint_delay_record(void)
+{
+    struct timespec time;
+
+    if (!state.read) {
+        read_environment();
+    }
+    state.owed_us += state.delay_us;
+    if (state.owed_us < DELAY_US_MIN) {
+        return;
+    }
+    time = (struct timespec){.tv_sec = (time_t)(state.owed_us / 1000000),
+                             .tv_nsec = (long)(state.owed_us % 1000000) * 1000};
+    state.owed_us = 0;
+    nanosleep(&time, NULL);
+}
+
+void failpoint_list(void)
+{
+    for (size_t i = 0; i < NAME_COUNT; i++) {
+        puts(NAMES[i]);
+    }
+}
+
+#endif
