@@ -1,0 +1,295 @@
+/* The floor: the shortest loop that copies a topic correctly, to measure the product against.
+ *
+ *     raw_loop [--header] [-X NAME=VALUE]… BOOTSTRAP INPUT OUTPUT BATCH
+ *
+ *     consume ─► produce (the payload isn't copied: the message lives until its delivery report) ─► flush every BATCH
+ *
+ * It copies what is in INPUT when it starts, partition to the same partition, with key, value, headers and timestamp,
+ * by an idempotent producer with one request in flight, as the product does; but it remembers nothing: no ledger, no
+ * plan, no recovery. With --header each record gets one header more, as long as the product's. -X goes to both
+ * clients. Prints one line of JSON. */
+#include <librdkafka/rdkafka.h>
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    TAKE_MAX = 10000, /* messages taken in one call */
+    ANSWER_MS = 10000,
+    IDLE_ROUNDS_MAX = 300, /* × 100 ms without a record: something is wrong */
+    FLUSH_MS = 60000,
+    EXTRAS_MAX = 32,
+};
+
+/* As long as the product's text for a topic with a short name and seven-digit offsets. */
+static const char HEADER[] = "1/cbf43926/0123456789ab/00ff00ff/12/bench-in/2/1234567/0";
+
+struct copy {
+    rd_kafka_t *consumer;
+    rd_kafka_t *producer;
+    rd_kafka_topic_t *output;
+    rd_kafka_queue_t *queue;
+    bool header;
+    int64_t left; /* records not consumed yet */
+    int64_t records;
+    int64_t batch;
+};
+
+static _Noreturn __attribute__((format(printf, 1, 2))) void give_up(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
+{
+    char text[512];
+
+    if (rd_kafka_conf_set(conf, name, value, text, sizeof(text)) != RD_KAFKA_CONF_OK) {
+        give_up("%s", text);
+    }
+}
+
+static void set_extras(rd_kafka_conf_t *conf, char *const *extras, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *equals = strchr(extras[i], '=');
+        char name[128];
+
+        if (equals == NULL) {
+            give_up("-X %s: no '='", extras[i]);
+        }
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - extras[i]), extras[i]);
+        set(conf, name, equals + 1);
+    }
+}
+
+static void be_quiet(const rd_kafka_t *client, int level, const char *facility, const char *text)
+{
+    (void)client;
+    if (level <= 3) {
+        fprintf(stderr, "%s: %s\n", facility, text);
+    }
+}
+
+static rd_kafka_t *make(rd_kafka_type_t type, rd_kafka_conf_t *conf)
+{
+    char text[512];
+    rd_kafka_t *client;
+
+    rd_kafka_conf_set_log_cb(conf, be_quiet);
+    client = rd_kafka_new(type, conf, text, sizeof(text));
+    if (client == NULL) {
+        give_up("%s", text);
+    }
+    return client;
+}
+
+static rd_kafka_t *make_consumer(const char *bootstrap, char *const *extras, size_t count)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_t *consumer;
+
+    set(conf, "bootstrap.servers", bootstrap);
+    set(conf, "group.id", "raw-loop");
+    set(conf, "enable.auto.commit", "false");
+    set(conf, "enable.auto.offset.store", "false");
+    set(conf, "auto.offset.reset", "error");
+    set(conf, "queued.min.messages", "1000000");
+    set(conf, "queued.max.messages.kbytes", "8192");
+    set(conf, "fetch.queue.backoff.ms", "1");
+    set(conf, "fetch.message.max.bytes", "1048576");
+    set(conf, "check.crcs", "true");
+    set_extras(conf, extras, count);
+    consumer = make(RD_KAFKA_CONSUMER, conf);
+    rd_kafka_poll_set_consumer(consumer);
+    return consumer;
+}
+
+/* Every record ends here. One that wasn't delivered ends the measurement. */
+static void delivered(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
+{
+    (void)producer;
+    (void)opaque;
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        give_up("a record wasn't delivered: %s", rd_kafka_err2str(message->err));
+    }
+    rd_kafka_message_destroy(message->_private);
+}
+
+static rd_kafka_t *make_producer(const char *bootstrap, char *const *extras, size_t count)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+
+    set(conf, "bootstrap.servers", bootstrap);
+    set(conf, "enable.idempotence", "true");
+    set(conf, "enable.gapless.guarantee", "true");
+    set(conf, "max.in.flight.requests.per.connection", "1");
+    set(conf, "message.timeout.ms", "0");
+    set(conf, "linger.ms", "5");
+    set(conf, "batch.num.messages", "100000");
+    set(conf, "socket.nagle.disable", "true");
+    set(conf, "queue.buffering.max.messages", "1000000");
+    set(conf, "queue.buffering.max.kbytes", "8192");
+    rd_kafka_conf_set_dr_msg_cb(conf, delivered);
+    set_extras(conf, extras, count);
+    return make(RD_KAFKA_PRODUCER, conf);
+}
+
+/* Assigns all partitions from their first record; returns how many records there are. */
+static int64_t assign_all(rd_kafka_t *consumer, const char *topic)
+{
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(consumer, topic, NULL);
+    rd_kafka_topic_partition_list_t *list;
+    rd_kafka_resp_err_t error = rd_kafka_metadata(consumer, 0, handle, &metadata, ANSWER_MS);
+    int64_t records = 0;
+
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR || metadata->topic_cnt != 1 ||
+        metadata->topics[0].partition_cnt < 1) {
+        give_up("no topic '%s': %s", topic, rd_kafka_err2str(error));
+    }
+    list = rd_kafka_topic_partition_list_new(metadata->topics[0].partition_cnt);
+    for (int32_t p = 0; p < metadata->topics[0].partition_cnt; p++) {
+        int64_t first;
+        int64_t end;
+
+        error = rd_kafka_query_watermark_offsets(consumer, topic, p, &first, &end, ANSWER_MS);
+        if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            give_up("no ends of '%s'[%d]: %s", topic, p, rd_kafka_err2str(error));
+        }
+        rd_kafka_topic_partition_list_add(list, topic, p)->offset = first;
+        records += end - first;
+    }
+    rd_kafka_metadata_destroy(metadata);
+    error = rd_kafka_assign(consumer, list);
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        give_up("assign: %s", rd_kafka_err2str(error));
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_topic_destroy(handle);
+    return records;
+}
+
+static rd_kafka_headers_t *headers_of(const struct copy *copy, rd_kafka_message_t *message)
+{
+    rd_kafka_headers_t *headers = NULL;
+
+    if (rd_kafka_message_detach_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        headers = copy->header ? rd_kafka_headers_new(1) : NULL;
+    }
+    if (copy->header) {
+        rd_kafka_header_add(headers, "oncesink", 8, HEADER, sizeof(HEADER) - 1);
+    }
+    return headers;
+}
+
+static void produce(struct copy *copy, rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t type;
+    rd_kafka_headers_t *headers = headers_of(copy, message);
+    rd_kafka_resp_err_t error;
+
+    for (;;) {
+        error = rd_kafka_producev(
+            copy->producer, RD_KAFKA_V_RKT(copy->output), RD_KAFKA_V_PARTITION(message->partition),
+            RD_KAFKA_V_KEY(message->key, message->key_len),
+            RD_KAFKA_V_VALUE(message->payload, message->len),
+            RD_KAFKA_V_TIMESTAMP(rd_kafka_message_timestamp(message, &type)),
+            RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(message), RD_KAFKA_V_END);
+        if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            return;
+        }
+        if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+            give_up("produce: %s", rd_kafka_err2str(error));
+        }
+        rd_kafka_poll(copy->producer, 100);
+    }
+}
+
+static void copy_batch(struct copy *copy)
+{
+    rd_kafka_message_t *messages[TAKE_MAX];
+    int64_t left = copy->left < copy->batch ? copy->left : copy->batch;
+    int idle = 0;
+
+    copy->left -= left;
+    while (left > 0) {
+        size_t max = left < TAKE_MAX ? (size_t)left : TAKE_MAX;
+        ssize_t taken = rd_kafka_consume_batch_queue(copy->queue, 100, messages, max);
+
+        if (taken <= 0 && ++idle > IDLE_ROUNDS_MAX) {
+            give_up("nothing comes any more, %" PRId64 " records are missing", left);
+        }
+        for (ssize_t i = 0; i < taken; i++) {
+            if (messages[i]->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+                give_up("consume: %s", rd_kafka_message_errstr(messages[i]));
+            }
+            produce(copy, messages[i]);
+            idle = 0;
+        }
+        left -= taken > 0 ? taken : 0;
+        copy->records += taken > 0 ? taken : 0;
+        rd_kafka_poll(copy->producer, 0);
+    }
+    if (rd_kafka_flush(copy->producer, FLUSH_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        give_up("flush took too long");
+    }
+}
+
+static double now_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+int main(int argc, char **argv)
+{
+    struct copy copy = {0};
+    char *extras[EXTRAS_MAX];
+    size_t extra_count = 0;
+    int at = 1;
+    double began;
+
+    for (; at < argc && argv[at][0] == '-'; at++) {
+        if (strcmp(argv[at], "--header") == 0) {
+            copy.header = true;
+        } else if (strcmp(argv[at], "-X") == 0 && at + 1 < argc && extra_count < EXTRAS_MAX) {
+            extras[extra_count++] = argv[++at];
+        } else {
+            give_up("%s isn't understood", argv[at]);
+        }
+    }
+    if (argc - at != 4 || (copy.batch = strtoll(argv[at + 3], NULL, 10)) <= 0) {
+        give_up("usage: raw_loop [--header] [-X NAME=VALUE]... BOOTSTRAP INPUT OUTPUT BATCH");
+    }
+    copy.consumer = make_consumer(argv[at], extras, extra_count);
+    copy.producer = make_producer(argv[at], extras, extra_count);
+    copy.output = rd_kafka_topic_new(copy.producer, argv[at + 2], NULL);
+    copy.queue = rd_kafka_queue_get_consumer(copy.consumer);
+    copy.left = assign_all(copy.consumer, argv[at + 1]);
+    began = now_s();
+    while (copy.left > 0) {
+        copy_batch(&copy);
+    }
+    printf("{\"records\": %" PRId64 ", \"seconds\": %.4f}\n", copy.records, now_s() - began);
+    rd_kafka_queue_destroy(copy.queue);
+    rd_kafka_topic_destroy(copy.output);
+    rd_kafka_consumer_close(copy.consumer);
+    rd_kafka_destroy(copy.producer);
+    rd_kafka_destroy(copy.consumer);
+    return 0;
+}
