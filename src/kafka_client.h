@@ -36,6 +36,13 @@ void client_free(rd_kafka_t *client, const char *what);
  * ERR_SETTINGS (log-in failed), ERR_DECISION (not permitted), ERR_CONTENT (the record itself), ERR_FAILED. */
 enum err_kind client_err_kind(rd_kafka_resp_err_t code);
 
+/* A broker has answered: from now on a log-in that fails is tried again, not refused. Any thread. */
+void client_served(void);
+
+/* false with ERR_SETTINGS when a log-in failed (wrong password, unknown CA, …) before any broker answered in this
+ * process. Error events are seen when the handle is polled. Any thread. */
+MUST_CHECK bool client_check_login(struct err *err);
+
 /* The latest complaint of any client (all brokers down, log-in failed, …) for status lines; "" = none. At most `size`
  * bytes are written. Any thread. */
 void client_last_trouble(char *text, size_t size);

@@ -1,0 +1,388 @@
+/* Client handles: settings in layers, later ones win.
+ *
+ *     ours for every handle → ours for the purpose → sizes from memory.max.bytes → the user's → what the protocol fixes
+ *
+ * The user's settings were checked by config.c; what breaks the protocol is refused there and fixed here once more.
+ * librdkafka's log lines and error events come in on its own threads and in polls; both end in log.c, and the latest
+ * trouble is kept for status lines. */
+#include "kafka_client.h"
+
+#include "log.h"
+#include "mem.h"
+#include "wait.h"
+#include "watchdog.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DESTROY_MS_MAX = 30000,
+    TROUBLE_LOG_EVERY_MS = 30000,
+    TROUBLE_BYTES_MAX = 512,
+    UNKNOWN_PARTITIONS = 4,
+    KIB = 1024,
+    FETCH_KIB_MIN = 64,   /* of one partition in one answer */
+    FETCH_KIB_MAX = 1024, /* more doesn't make it faster */
+    QUEUE_KIB_MIN = 64,   /* of one partition */
+    RECORD_COST = 512,    /* what librdkafka keeps beside a record's bytes */
+    SOCKET_TIMEOUT_MS_MAX = 300000,
+    SOCKET_TIMEOUT_MS_MIN = 1000,
+};
+
+struct setting {
+    const char *name;
+    const char *value;
+};
+
+static const struct setting FOR_ALL[] = {
+    {"allow.auto.create.topics", "false"},
+    {"enable.metrics.push", "false"},
+    {"log.thread.name", "false"},
+    {"log.connection.close", "true"},
+    {"reconnect.backoff.ms", "100"},
+    {"reconnect.backoff.max.ms", "1000"}, /* a broker that comes back is noticed soon */
+    {"socket.keepalive.enable", "true"},
+    {"socket.nagle.disable", "true"},
+    {NULL, NULL},
+};
+
+static const struct setting FOR_CONSUMERS[] = {
+    {"check.crcs", "true"},
+    {"fetch.queue.backoff.ms", "1"}, /* a full queue must not cost a second */
+    {"fetch.wait.max.ms", "500"},
+    /* Bounds what a batch of records may be inflated to; a large one from the broker must not be refused. */
+    {"receive.message.max.bytes", "1000000000"},
+    {NULL, NULL},
+};
+
+static const struct setting FOR_SINK[] = {
+    {"batch.num.messages", "100000"},
+    {"linger.ms", "5"},
+    {NULL, NULL},
+};
+
+static const struct setting FIXED_FOR_CONSUMERS[] = {
+    {"auto.offset.reset", "error"},
+    {"enable.auto.commit", "false"},
+    {"enable.auto.offset.store", "false"},
+    {"enable.partition.eof", "true"},
+    {NULL, NULL},
+};
+
+static const struct setting FIXED_FOR_OUTPUT[] = {
+    {"client.rack", ""}, /* the leader only: a follower may lag (R4) */
+    {"isolation.level", "read_uncommitted"},
+    {NULL, NULL},
+};
+
+static const struct setting FIXED_FOR_SINK[] = {
+    {"enable.idempotence", "true"},
+    {"acks", "all"},
+    {"enable.gapless.guarantee", "true"},
+    {"max.in.flight.requests.per.connection", "1"}, /* R1 */
+    {"message.timeout.ms", "0"},
+    /* The broker decides what is too large, after compression; a smaller value here would refuse by itself. */
+    {"message.max.bytes", "1000000000"},
+    {NULL, NULL},
+};
+
+static pthread_mutex_t trouble_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    char text[TROUBLE_BYTES_MAX];
+    rd_kafka_resp_err_t code;
+    int64_t logged_ms;
+    bool login_failed;
+    bool served; /* a broker has answered since the start of the process */
+} trouble;
+
+static bool is_login_error(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
+           code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
+}
+
+/* Trouble with a broker: kept, and logged when it is news. librdkafka tries again by itself. */
+static void on_error(rd_kafka_t *client, int code_number, const char *reason, void *opaque)
+{
+    rd_kafka_resp_err_t code = (rd_kafka_resp_err_t)code_number;
+    bool news;
+
+    (void)opaque;
+    pthread_mutex_lock(&trouble_lock);
+    news = code != trouble.code || wait_now_ms() - trouble.logged_ms >= TROUBLE_LOG_EVERY_MS;
+    if (news) {
+        trouble.logged_ms = wait_now_ms();
+    }
+    trouble.code = code;
+    trouble.login_failed |= is_login_error(code);
+    snprintf(trouble.text, sizeof(trouble.text), "%s", reason);
+    pthread_mutex_unlock(&trouble_lock);
+    if (code == RD_KAFKA_RESP_ERR__FATAL) {
+        char text[TROUBLE_BYTES_MAX] = "";
+
+        code = rd_kafka_fatal_error(client, text, sizeof(text));
+        log_warning("%s: fatal for this handle: %s: %s", rd_kafka_name(client),
+                    rd_kafka_err2name(code), text);
+    } else if (news) {
+        log_warning("%s: %s; trying again", rd_kafka_name(client), reason);
+    }
+}
+
+/* Lines that say what error events say too, or what was done on purpose, are of interest when looking closely only. */
+static bool is_chatter(const char *facility)
+{
+    static const char *const FACILITIES[] = {"FAIL", "ERROR", "FATAL", "CONFWARN"};
+
+    for (size_t i = 0; i < sizeof(FACILITIES) / sizeof(FACILITIES[0]); i++) {
+        if (strcmp(facility, FACILITIES[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *line)
+{
+    enum log_level ours = LOG_DEBUG;
+
+    /* What librdkafka calls an error is no end of ours: whoever called decides that. */
+    if (!is_chatter(facility) && level <= LOG_WARNING) {
+        ours = LOG_WARNING;
+    }
+    log_line(ours, "%s: %s: %s", client != NULL ? rd_kafka_name(client) : "librdkafka", facility,
+             line);
+}
+
+static bool set_one(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err)
+{
+    char text[512];
+
+    if (rd_kafka_conf_set(conf, name, value, text, sizeof(text)) != RD_KAFKA_CONF_OK) {
+        return err_set(err, ERR_SETTINGS, 0, "setting %s: %s", name, text);
+    }
+    return true;
+}
+
+static bool set_all(rd_kafka_conf_t *conf, const struct setting *settings, struct err *err)
+{
+    for (; settings->name != NULL; settings++) {
+        if (!set_one(conf, settings->name, settings->value, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool set_number(rd_kafka_conf_t *conf, const char *name, int64_t value, struct err *err)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%" PRId64, value);
+    return set_one(conf, name, text, err);
+}
+
+static int64_t clamp(int64_t value, int64_t low, int64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+/* A quarter of the memory is for what was fetched and not taken yet, over all partitions. Records cost more than their
+ * bytes, so their number is bounded too; a partition stops fetching at either bound and goes over it by one answer. */
+static bool set_consumer_sizes(rd_kafka_conf_t *conf, const struct config *config,
+                               uint32_t partitions, struct err *err)
+{
+    int64_t all = config->memory_max_bytes / 4;
+    int64_t share = all / (int64_t)(partitions > 0 ? partitions : UNKNOWN_PARTITIONS);
+    int64_t fetch = clamp(share / 4, FETCH_KIB_MIN * KIB, FETCH_KIB_MAX * KIB);
+    int64_t queue = clamp(share / 2, QUEUE_KIB_MIN * KIB, all > 0 ? all : QUEUE_KIB_MIN * KIB);
+    int64_t answer = clamp(all / 2, FETCH_KIB_MIN * KIB, 4 * FETCH_KIB_MAX * KIB);
+
+    return set_number(conf, "fetch.message.max.bytes", fetch, err) &&
+           set_number(conf, "message.max.bytes", answer < 1000000 ? answer : 1000000, err) &&
+           set_number(conf, "fetch.max.bytes", answer, err) &&
+           set_number(conf, "queued.max.messages.kbytes", queue / KIB, err) &&
+           set_number(conf, "queued.min.messages", clamp(queue / RECORD_COST, 100, 10000000), err);
+}
+
+static bool set_consumer(rd_kafka_conf_t *conf, const struct config *config,
+                         const struct client_options *options, struct err *err)
+{
+    if (!set_all(conf, FOR_CONSUMERS, err) ||
+        !set_consumer_sizes(conf, config, options->partitions, err)) {
+        return false;
+    }
+    if (options->purpose == CLIENT_OUTPUT) {
+        return true;
+    }
+    return set_number(conf, "session.timeout.ms", config->session_timeout_ms, err) &&
+           set_number(conf, "heartbeat.interval.ms", config->heartbeat_interval_ms, err) &&
+           set_number(conf, "max.poll.interval.ms", config->max_poll_interval_ms, err);
+}
+
+static bool set_sink(rd_kafka_conf_t *conf, const struct config *config,
+                     const struct client_options *options, struct err *err)
+{
+    int64_t queue = clamp(config->memory_max_bytes / 4, 1024 * KIB, INT64_C(2147483647) * KIB);
+
+    return set_all(conf, FOR_SINK, err) &&
+           set_number(conf, "queue.buffering.max.kbytes", queue / KIB, err) &&
+           set_number(conf, "queue.buffering.max.messages", 1000000, err) &&
+           (options->batch_bytes_max == 0 ||
+            set_number(conf, "batch.size", (int64_t)options->batch_bytes_max, err));
+}
+
+static bool set_users(rd_kafka_conf_t *conf, const struct config *config,
+                      enum client_purpose purpose, struct err *err)
+{
+    enum config_client own = CONFIG_BOTH;
+
+    if (purpose == CLIENT_SINK) {
+        own = CONFIG_PRODUCER;
+    } else if (purpose != CLIENT_ASK) {
+        own = CONFIG_CONSUMER;
+    }
+    for (int pass = 0; pass < 2; pass++) { /* the plain ones first: `producer.NAME` says more */
+        for (size_t i = 0; i < config->kafka_count; i++) {
+            const struct config_kafka *kafka = &config->kafka[i];
+
+            if (kafka->client == (pass == 0 ? CONFIG_BOTH : own) &&
+                !set_one(conf, kafka->name, kafka->value, err)) {
+                return false;
+            }
+        }
+        if (own == CONFIG_BOTH) {
+            break;
+        }
+    }
+    return true;
+}
+
+static bool set_fixed(rd_kafka_conf_t *conf, const struct config *config,
+                      enum client_purpose purpose, struct err *err)
+{
+    char *group = NULL;
+    bool done = false;
+
+    switch (purpose) {
+    case CLIENT_INPUT:
+        return set_all(conf, FIXED_FOR_CONSUMERS, err) &&
+               set_one(conf, "group.id", config->group_id, err) &&
+               set_one(conf, "isolation.level",
+                       config->isolation == ISOLATION_READ_COMMITTED ? "read_committed"
+                                                                     : "read_uncommitted",
+                       err);
+    case CLIENT_OUTPUT:
+        group = mem_print("%s-readback", config->group_id); /* never joined, never committed to */
+        done = set_all(conf, FIXED_FOR_CONSUMERS, err) && set_all(conf, FIXED_FOR_OUTPUT, err) &&
+               set_one(conf, "group.id", group, err);
+        free(group);
+        return done;
+    case CLIENT_SINK:
+        return set_all(conf, FIXED_FOR_SINK, err);
+    case CLIENT_ASK:
+        return true;
+    }
+    return true;
+}
+
+static bool set_everything(rd_kafka_conf_t *conf, const struct config *config,
+                           const struct client_options *options, struct err *err)
+{
+    enum client_purpose purpose = options->purpose;
+    int64_t socket_ms =
+        clamp(config->request_timeout_ms, SOCKET_TIMEOUT_MS_MIN, SOCKET_TIMEOUT_MS_MAX);
+
+    if (!set_all(conf, FOR_ALL, err) || !set_one(conf, "client.id", config->job_name, err) ||
+        !set_number(conf, "socket.timeout.ms", socket_ms, err)) {
+        return false;
+    }
+    if (purpose == CLIENT_SINK && !set_sink(conf, config, options, err)) {
+        return false;
+    }
+    if ((purpose == CLIENT_INPUT || purpose == CLIENT_OUTPUT) &&
+        !set_consumer(conf, config, options, err)) {
+        return false;
+    }
+    return set_users(conf, config, purpose, err) && set_fixed(conf, config, purpose, err);
+}
+
+bool client_new(const struct config *config, const struct client_options *options,
+                rd_kafka_t **client_out, struct err *err)
+{
+    bool consumes = options->purpose == CLIENT_INPUT || options->purpose == CLIENT_OUTPUT;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_t *client;
+    char text[512];
+
+    rd_kafka_conf_set_log_cb(conf, on_log); /* before rd_kafka_new, which logs already */
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_opaque(conf, options->opaque);
+    if (options->purpose == CLIENT_SINK) {
+        rd_kafka_conf_set_dr_msg_cb(conf, options->delivered);
+    }
+    if (!set_everything(conf, config, options, err)) {
+        rd_kafka_conf_destroy(conf);
+        return false;
+    }
+    client =
+        rd_kafka_new(consumes ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+    if (client == NULL) {
+        rd_kafka_conf_destroy(conf);
+        return err_set(err, ERR_SETTINGS, (int)rd_kafka_last_error(), "client settings: %s", text);
+    }
+    *client_out = client;
+    return true;
+}
+
+void client_free(rd_kafka_t *client, const char *what)
+{
+    if (client == NULL) {
+        return;
+    }
+    watchdog_arm(what, DESTROY_MS_MAX);
+    rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    watchdog_disarm();
+}
+
+void client_served(void)
+{
+    pthread_mutex_lock(&trouble_lock);
+    trouble.served = true;
+    trouble.text[0] = '\0';
+    pthread_mutex_unlock(&trouble_lock);
+}
+
+bool client_check_login(struct err *err)
+{
+    bool fine;
+
+    pthread_mutex_lock(&trouble_lock);
+    fine = trouble.served || !trouble.login_failed;
+    if (!fine) {
+        err_set(err, ERR_SETTINGS, (int)trouble.code, "log-in to Kafka failed: %s", trouble.text);
+    }
+    pthread_mutex_unlock(&trouble_lock);
+    return fine;
+}
+
+void client_last_trouble(char *text, size_t size)
+{
+    assert(size > 0);
+    pthread_mutex_lock(&trouble_lock);
+    snprintf(text, size, "%s", trouble.text);
+    pthread_mutex_unlock(&trouble_lock);
+}
+
+const char *client_versions(void)
+{
+    static char text[64];
+
+    if (text[0] == '\0') {
+        snprintf(text, sizeof(text), "librdkafka %s", rd_kafka_version_str());
+    }
+    return text;
+}
