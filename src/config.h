@@ -1,8 +1,8 @@
 /* The settings in force: read from a file, from --set, and from defaults, by one table (config_table.c).
  *
- * Order: config_new → config_set_default… is implied → config_read_file → config_set (for --set; later wins) →
- * config_finish (checks relations, resolves derived defaults). Afterwards it doesn't change. Errors: ERR_SETTINGS,
- * with file:line, the name, and the way out. Main thread. */
+ * Order: config_new (defaults) → config_read_file → config_set (for --set; later wins) → config_finish (checks
+ * relations, resolves derived defaults). Afterwards it doesn't change. Errors: ERR_SETTINGS, with file:line, the name,
+ * and the way out. After an error the config can only be freed. Main thread. */
 #ifndef CONFIG_H
 #define CONFIG_H
 
@@ -23,8 +23,12 @@ enum config_client { CONFIG_BOTH, CONFIG_CONSUMER, CONFIG_PRODUCER };
 /* A setting that goes to librdkafka as it is. */
 struct config_kafka {
     enum config_client client;
-    char *name;
+    char *name; /* without a prefix */
     char *value;
+    char *written; /* the name as the user wrote it */
+    char *origin;
+    bool hidden;    /* shown in no output */
+    bool from_file; /* of settings; a second line for it is refused */
 };
 
 /* One item of rate.max.per.partition: topic NULL = every partition not named (`*=N`, or a lone number). */
@@ -40,7 +44,8 @@ struct config {
     char *ledger_path; /* default: <job.name>.db */
     struct config_list input_topics;
     enum config_start start;
-    int64_t start_ms; /* CONFIG_START_TIME: resolved at start */
+    int64_t start_ms;        /* CONFIG_START_TIME: resolved at start */
+    int64_t start_before_ms; /* by_duration: that long before the start; −1 = not by duration */
     enum isolation isolation;
     char *output_topic; /* with {topic} */
     char *error_topic;  /* with {topic} */
@@ -59,15 +64,16 @@ struct config {
     int64_t fetch_timeout_ms;
     int64_t request_timeout_ms;
     int64_t session_timeout_ms, heartbeat_interval_ms, max_poll_interval_ms;
-    int64_t recovery_settle_ms; /* −1 = not set: 1000, or 3000 where an output has more than one replica */
+    int64_t recovery_settle_ms; /* −1 = by the outputs' replicas: 1000 with one, else 3000 */
     enum on_data_loss on_data_loss;
     enum on_bad_record on_bad_record;
     int64_t ledger_keep_batches;
     int64_t memory_max_bytes;
-    int log_level; /* enum log_level */
-    struct config_kafka *kafka; /* plain client settings, bootstrap.servers among them */
+    int log_level;              /* enum log_level */
+    struct config_kafka *kafka; /* bootstrap.servers among them; those of one client last */
     size_t kafka_count;
-    struct config_place *places; /* where each row's value came from; config_table.c */
+    struct config_place *places; /* where each row's value came from, in the table's order */
+    struct config_names *names;  /* librdkafka's names of settings, once one was looked up */
 };
 
 struct config *config_new(void);
@@ -77,6 +83,10 @@ void config_free(struct config *config);
 MUST_CHECK bool config_set(struct config *config, const char *name, const char *value,
                            const char *origin, struct err *err);
 MUST_CHECK bool config_read_file(struct config *config, const char *path, struct err *err);
+
+/* The same for text in memory; `name` stands for the file's in messages. */
+MUST_CHECK bool config_read_text(struct config *config, const char *name, const char *text,
+                                 size_t size, struct err *err);
 
 /* `now_ms` (wall) resolves `by_duration:`. Warnings are logged. */
 MUST_CHECK bool config_finish(struct config *config, int64_t now_ms, struct err *err);
