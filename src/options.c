@@ -180,7 +180,7 @@ bool options_parse(int argc, char **argv, struct options *options_out, struct er
     struct options options = {.action = OPTIONS_RUN};
     struct parsing parsing = {.options = &options, .err = err};
     int parsed;
-    bool good = argp_parse(&ARGP, argc, argv, ARGP_NO_EXIT | ARGP_NO_ERRS | ARGP_NO_HELP, &next,
+    bool good = argp_parse(&ARGP, argc, argv, ARGP_NO_EXIT | ARGP_NO_ERRS | ARGP_NO_HELP, &parsed,
                            &parsing) == 0;
 
     if (!good && !parsing.said) {
