@@ -198,22 +198,24 @@ static rd_kafka_headers_t *headers_of(const struct copy *copy, rd_kafka_message_
 static void produce(struct copy *copy, rd_kafka_message_t *message)
 {
     rd_kafka_timestamp_type_t type;
-    rd_kafka_headers_t *headers = headers_of(copy, message);
-    rd_kafka_resp_err_t error;
+    const rd_kafka_vu_t fields[] = {
+        {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = copy->output},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = message->partition},
+        {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {.ptr = message->key, .size = message->key_len}},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {.ptr = message->payload, .size = message->len}},
+        {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = rd_kafka_message_timestamp(message, &type)},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = message},
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers_of(copy, message)},
+    };
+    size_t count = sizeof(fields) / sizeof(fields[0]);
+    rd_kafka_error_t *error;
 
-    for (;;) {
-        error = rd_kafka_producev(
-            copy->producer, RD_KAFKA_V_RKT(copy->output), RD_KAFKA_V_PARTITION(message->partition),
-            RD_KAFKA_V_KEY(message->key, message->key_len),
-            RD_KAFKA_V_VALUE(message->payload, message->len),
-            RD_KAFKA_V_TIMESTAMP(rd_kafka_message_timestamp(message, &type)),
-            RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(message), RD_KAFKA_V_END);
-        if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            return;
+    count -= fields[count - 1].u.headers == NULL;
+    while ((error = rd_kafka_produceva(copy->producer, fields, count)) != NULL) {
+        if (rd_kafka_error_code(error) != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+            give_up("produce: %s", rd_kafka_error_string(error));
         }
-        if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-            give_up("produce: %s", rd_kafka_err2str(error));
-        }
+        rd_kafka_error_destroy(error);
         rd_kafka_poll(copy->producer, 100);
     }
 }
