@@ -24,10 +24,12 @@ CREATE TABLE oncesink_ledger (
     total_set_aside INTEGER NOT NULL DEFAULT 0 CHECK (total_set_aside >= 0)
 ) STRICT;
 
--- Every start of the process; never pruned (a mark or a record that names another one isn't ours).
+-- Every start of the process and every producer that replaced another in a running one; never pruned (a mark or a
+-- record that names an unknown one isn't ours).
 CREATE TABLE oncesink_incarnation (
     incarnation TEXT PRIMARY KEY CHECK (length(incarnation) = 8 AND incarnation NOT GLOB '*[^0-9a-f]*'),
-    started_wall_ms INTEGER NOT NULL CHECK (started_wall_ms >= 0)
+    began_with TEXT NOT NULL CHECK (began_with IN ('start', 'producer')),
+    began_wall_ms INTEGER NOT NULL CHECK (began_wall_ms >= 0)
 ) STRICT, WITHOUT ROWID;
 
 -- Input partitions: where the next batch begins.
@@ -176,7 +178,8 @@ CREATE TRIGGER oncesink_batch_output_kept
 BEFORE UPDATE OF batch, topic, partition, fence_offset ON oncesink_batch_output
 BEGIN SELECT RAISE(ABORT, 'a stored fence never changes'); END;
 
--- The unsettled batch's last checkpoint: up to which input offset a source has been delivered to an output partition.
+-- The unsettled batch's last checkpoint: up to which input offset a source has been delivered to an output partition,
+-- and how many records that were.
 CREATE TABLE oncesink_batch_progress (
     batch INTEGER NOT NULL REFERENCES oncesink_batch (batch),
     topic TEXT NOT NULL,
@@ -184,6 +187,7 @@ CREATE TABLE oncesink_batch_progress (
     output_topic TEXT NOT NULL,
     output_partition INTEGER NOT NULL,
     offset INTEGER NOT NULL CHECK (offset >= 0),
+    records INTEGER NOT NULL CHECK (records >= 0),
     PRIMARY KEY (batch, topic, partition, output_topic, output_partition)
 ) STRICT, WITHOUT ROWID;
 
@@ -249,7 +253,7 @@ ORDER BY topic, partition;
 CREATE VIEW totals AS
 SELECT total_batches AS batches, total_planned AS planned, total_records AS records, total_outputs AS outputs,
        total_found AS found, total_recovered AS recovered, total_set_aside AS set_aside,
-       (SELECT count(*) FROM oncesink_incarnation) AS starts,
+       (SELECT count(*) FROM oncesink_incarnation WHERE began_with = 'start') AS starts,
        strftime('%Y-%m-%dT%H:%M:%fZ', created_wall_ms / 1000.0, 'unixepoch') AS since
 FROM oncesink_ledger;
 

@@ -71,6 +71,7 @@ struct range {
     int32_t partition;
     int64_t from; /* first offset */
     int64_t until; /* first offset that isn't in it; ≥ from */
+    int64_t end; /* where the log ended when this was planned, for `lag`; below `until` = unknown */
     int32_t leader_epoch; /* of the last record consumed before `from`, -1 = unknown */
 };
 
@@ -99,6 +100,7 @@ struct progress {
     char *topic;    /* the output's; owned */
     int32_t partition;
     int64_t offset; /* highest input offset delivered */
+    int64_t records; /* how many records that were */
 };
 
 /* A record that was put aside: which one, and where it is to go instead. */

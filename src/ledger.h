@@ -57,6 +57,11 @@ MUST_CHECK bool ledger_check_file(const struct ledger *ledger, struct err *err);
 MUST_CHECK bool ledger_start(struct ledger *ledger, const char *incarnation, int64_t wall_ms,
                              struct err *err);
 
+/* The same for a producer replaced in the running process: the incarnation becomes known and the current one,
+ * with a producer event. */
+MUST_CHECK bool ledger_new_producer(struct ledger *ledger, const char *incarnation, int64_t wall_ms,
+                                    struct err *err);
+
 /* This ledger has run under that incarnation. */
 MUST_CHECK bool ledger_knows_incarnation(struct ledger *ledger, const char *incarnation,
                                          bool *known_out, struct err *err);
@@ -100,7 +105,8 @@ MUST_CHECK bool ledger_outputs_load(struct ledger *ledger, struct ledger_outputs
                                     struct err *err);
 void ledger_outputs_deinit(struct ledger_outputs *outputs);
 
-/* [txn] Adds the row or replaces it (topic, partition are the key; an empty topic_id keeps the one that is there). */
+/* [txn] Adds the row or replaces it (topic, partition are the key; an empty topic_id keeps the one that is there). An
+ * input whose next offset is changed so, and not by settling, leaves a row in oncesink_jump. */
 MUST_CHECK bool ledger_input_put(struct ledger *ledger, const struct ledger_input *input,
                                  struct err *err);
 MUST_CHECK bool ledger_output_put(struct ledger *ledger, const struct ledger_output *output,
@@ -113,18 +119,21 @@ MUST_CHECK bool ledger_define(struct ledger *ledger, struct definition *definiti
                               struct err *err);
 
 /* [txn] planned. The number must be identity.batch + 1, no other batch may be unsettled, the definition must have an id,
- * every range must begin at its input's next offset: asserted. */
+ * ledger_start must have been called: asserted. Every range must begin at its input's next offset, else ERR_LEDGER
+ * (someone else changed it). A range's `end` is kept for the view `lag`. */
 MUST_CHECK bool ledger_plan(struct ledger *ledger, const struct batch *batch, struct err *err);
 
 /* The unsettled batch with all that belongs to it; `found_out` false when there is none. */
 MUST_CHECK bool ledger_unsettled(struct ledger *ledger, struct batch *batch_out, bool *found_out,
                                  struct err *err);
 
-/* [txn] A fence for an output partition that the batch meets only now. Durable before its first record (R6). */
+/* [txn] A fence for an output partition that the batch meets only now. Durable before its first record (R6). A
+ * fence that the batch already has stays as it is. */
 MUST_CHECK bool ledger_fence_add(struct ledger *ledger, int64_t batch, const struct fence *fence,
                                  struct err *err);
 
-/* [txn] In a long batch: everything below `fences[i].offset` is accounted for by `progress` (R8). Replaces the rows. */
+/* [txn] In a long batch: everything below `fences[i].offset` is accounted for by `progress` (R8). Replaces the
+ * progress; fences only rise, and fences that aren't named stay. ledger_unsettled gives the raised ones. */
 MUST_CHECK bool ledger_checkpoint(struct ledger *ledger, const struct batch *batch,
                                   const struct fence *fences, size_t fence_count,
                                   const struct progress *progress, size_t progress_count,
@@ -168,7 +177,9 @@ struct ledger_settlement {
     const int64_t *output_records; /* per such partition */
 };
 
-/* [txn] settled: outcome, the partitions' next offsets, totals; drops the checkpoint's rows. */
+/* [txn] settled: outcome, the partitions' next offsets, totals; drops the checkpoint's rows. All the batch's ranges must
+ * be among the inputs, each with next_offset = its until, and each output must have a fence at or below its
+ * next_offset: else ERR_LEDGER. */
 MUST_CHECK bool ledger_settle(struct ledger *ledger, const struct ledger_settlement *settlement,
                               struct err *err);
 
@@ -194,7 +205,9 @@ MUST_CHECK bool ledger_event(struct ledger *ledger, enum ledger_event_kind kind,
                              int64_t wall_ms, struct err *err, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
-/* Deletes settled batches older than the newest `keep`, a bite at a time (bounded work per call); between batches. */
+/* Deletes settled batches older than the newest `keep`, a bite at a time (bounded work per call), and routine events
+ * (start, stop, ticks, producer) older than as many events; between batches. A few batches more than `keep` may stay
+ * (an eighth, at most 64), so that not every batch pays for pruning. */
 MUST_CHECK bool ledger_prune(struct ledger *ledger, int64_t keep, struct err *err);
 
 /* Copies the WAL into the file as far as readers allow, between batches, when it is long enough to be worth it; never

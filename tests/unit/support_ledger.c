@@ -1,0 +1,209 @@
+#include "support_ledger.h"
+
+#include "mem.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void place_make(struct place *place)
+{
+    snprintf(place->directory, sizeof(place->directory), "/tmp/oncesink-ledger-XXXXXX");
+    assert_non_null(mkdtemp(place->directory));
+    snprintf(place->path, sizeof(place->path), "%s/job.db", place->directory);
+}
+
+void place_remove(struct place *place)
+{
+    DIR *directory = opendir(place->directory);
+
+    assert_non_null(directory);
+    for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            unlinkat(dirfd(directory), entry->d_name, 0);
+        }
+    }
+    closedir(directory);
+    assert_int_equal(rmdir(place->directory), 0);
+}
+
+struct ledger *must_open(const struct place *place)
+{
+    const struct ledger_options options = {.path = place->path, .job = "job", .create = true};
+    struct ledger *ledger = NULL;
+    struct err err = {0};
+
+    must(ledger_open(&options, &ledger, &err));
+    return ledger;
+}
+
+void must_start(struct ledger *ledger, const char *incarnation)
+{
+    struct err err = {0};
+
+    must(ledger_start(ledger, incarnation, 1000, &err));
+}
+
+void sample_definition(struct definition *definition_out, int32_t out_partitions,
+                       int32_t other_partitions)
+{
+    static const char *const INPUTS[] = {"a", "b", "c"};
+
+    *definition_out = (struct definition){
+        .inputs = mem_array(3, sizeof(struct definition_input)),
+        .input_count = 3,
+        .outputs = mem_array(2, sizeof(struct definition_output)),
+        .output_count = 2,
+    };
+    for (size_t i = 0; i < 3; i++) {
+        definition_out->inputs[i].topic = mem_text(INPUTS[i]);
+        definition_out->inputs[i].error_topic = mem_print("%s_error", INPUTS[i]);
+        definition_out->inputs[i].output = i < 2 ? 1 : 0;
+    }
+    definition_out->outputs[0].topic = mem_text("other");
+    definition_out->outputs[0].partitions = other_partitions;
+    definition_out->outputs[1].topic = mem_text("out");
+    definition_out->outputs[1].partitions = out_partitions;
+}
+
+static sqlite3 *person(const struct place *place)
+{
+    sqlite3 *db = NULL;
+
+    assert_int_equal(sqlite3_open_v2(place->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    sqlite3_busy_timeout(db, 1000);
+    return db;
+}
+
+int64_t ask_integer(const struct place *place, const char *sql)
+{
+    char text[64];
+
+    ask_text(place, sql, text, sizeof(text));
+    return strtoll(text, NULL, 10);
+}
+
+void ask_text(const struct place *place, const char *sql, char *text, size_t size)
+{
+    sqlite3 *db = person(place);
+    sqlite3_stmt *statement = NULL;
+
+    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK) {
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    }
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    snprintf(text, size, "%s",
+             sqlite3_column_text(statement, 0) == NULL
+                 ? ""
+                 : (const char *)sqlite3_column_text(statement, 0));
+    sqlite3_finalize(statement);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+void tell(const struct place *place, const char *sql)
+{
+    sqlite3 *db = person(place);
+
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK) {
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    }
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+void add_inputs(struct ledger *ledger, const char *topic, int32_t partitions)
+{
+    struct err err = {0};
+
+    must(ledger_begin(ledger, &err));
+    for (int32_t p = 0; p < partitions; p++) {
+        const struct ledger_input input = {
+            .topic = (char *)(uintptr_t)topic, .partition = p, .leader_epoch = -1};
+
+        must(ledger_input_put(ledger, &input, &err));
+    }
+    must(ledger_commit(ledger, &err));
+}
+
+void sample_batch(struct batch *batch_out, int64_t number, int32_t partitions, int64_t from,
+                  int64_t records)
+{
+    *batch_out = (struct batch){
+        .number = number,
+        .ranges = mem_array((size_t)partitions, sizeof(struct range)),
+        .range_count = (size_t)partitions,
+        .fences = mem_array((size_t)partitions, sizeof(struct fence)),
+        .fence_count = (size_t)partitions,
+        .tick_ms = 1700000000000 + number * 1000,
+        .started_ms = 1700000000005 + number * 1000,
+        .planned_wall_ms = 1700000000006 + number * 1000,
+        .limited_by = LIMITED_CAP,
+    };
+    sample_definition(&batch_out->definition, partitions, 1);
+    for (int32_t p = 0; p < partitions; p++) {
+        batch_out->ranges[p] = (struct range){.input = 0,
+                                              .partition = p,
+                                              .from = from,
+                                              .until = from + records,
+                                              .end = from + 3 * records,
+                                              .leader_epoch = 4};
+        batch_out->fences[p] =
+            (struct fence){.topic = mem_text("out"), .partition = p, .offset = 10 * number};
+    }
+}
+
+void outcome_make(struct outcome *outcome_out, const struct batch *batch)
+{
+    const size_t count = batch->range_count;
+
+    outcome_out->inputs = mem_array(count, sizeof(struct ledger_input));
+    outcome_out->input_records = mem_array(count, sizeof(int64_t));
+    outcome_out->outputs = mem_array(count, sizeof(struct ledger_output));
+    outcome_out->output_records = mem_array(count, sizeof(int64_t));
+    for (size_t i = 0; i < count; i++) {
+        const struct range *range = &batch->ranges[i];
+
+        outcome_out->inputs[i] =
+            (struct ledger_input){.topic = batch->definition.inputs[range->input].topic,
+                                  .partition = range->partition,
+                                  .next_offset = range->until,
+                                  .leader_epoch = 5};
+        outcome_out->input_records[i] = range->until - range->from;
+        outcome_out->outputs[i] =
+            (struct ledger_output){.topic = (char *)(uintptr_t)batch->fences[i].topic,
+                                   .partition = batch->fences[i].partition,
+                                   .next_offset = batch->fences[i].offset + 10,
+                                   .refreshed_wall_ms = 2000};
+        outcome_out->output_records[i] = range->until - range->from;
+    }
+    outcome_out->settlement = (struct ledger_settlement){
+        .batch = batch->number,
+        .ended_ms = batch->started_ms + 50,
+        .settled_wall_ms = batch->planned_wall_ms + 60,
+        .processing_ms = 50,
+        .scheduling_ms = 5,
+        .records = batch_planned(batch),
+        .outputs = batch_planned(batch),
+        .inputs = outcome_out->inputs,
+        .input_count = count,
+        .input_records = outcome_out->input_records,
+        .outputs_after = outcome_out->outputs,
+        .output_count = count,
+        .output_records = outcome_out->output_records,
+    };
+}
+
+void outcome_free(struct outcome *outcome)
+{
+    free(outcome->inputs);
+    free(outcome->input_records);
+    free(outcome->outputs);
+    free(outcome->output_records);
+    *outcome = (struct outcome){0};
+}

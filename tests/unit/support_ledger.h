@@ -1,0 +1,58 @@
+/* What the ledger's tests share: a directory of their own, a small definition, batches that follow each other. */
+#ifndef SUPPORT_LEDGER_H
+#define SUPPORT_LEDGER_H
+
+#include "ledger.h"
+
+#include <sqlite3.h>
+
+struct place {
+    char directory[64];
+    char path[96];
+};
+
+/* A fresh directory; removed with what is in it by place_remove. */
+void place_make(struct place *place);
+void place_remove(struct place *place);
+
+/* Open, or the test fails with the error's text. */
+struct ledger *must_open(const struct place *place);
+void must_start(struct ledger *ledger, const char *incarnation);
+
+#define must(call)                                                                                 \
+    do {                                                                                           \
+        if (!(call)) {                                                                             \
+            print_error("%s\n", err.text);                                                         \
+            fail_msg(#call);                                                                       \
+        }                                                                                          \
+    } while (0)
+
+/* Topics a and b → out, c → other, with the given numbers of partitions. */
+void sample_definition(struct definition *definition_out, int32_t out_partitions,
+                       int32_t other_partitions);
+
+/* One integer or text from another connection, as a person's sqlite3 would see it. */
+int64_t ask_integer(const struct place *place, const char *sql);
+void ask_text(const struct place *place, const char *sql, char *text, size_t size);
+/* Runs SQL there, rows are dropped. */
+void tell(const struct place *place, const char *sql);
+
+/* Rows in oncesink_input for `partitions` partitions of a topic, from offset 0. */
+void add_inputs(struct ledger *ledger, const char *topic, int32_t partitions);
+
+/* A batch of `partitions` ranges of topic a, each [from, from + records), fences at 10 × number. */
+void sample_batch(struct batch *batch_out, int64_t number, int32_t partitions, int64_t from,
+                  int64_t records);
+
+/* Everything delivered: one output record an input record, in `out` of the same partition. */
+struct outcome {
+    struct ledger_settlement settlement;
+    struct ledger_input *inputs;
+    int64_t *input_records;
+    struct ledger_output *outputs;
+    int64_t *output_records;
+};
+void outcome_make(struct outcome *outcome_out, const struct batch *batch);
+void outcome_free(struct outcome *outcome);
+
+#endif
