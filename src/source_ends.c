@@ -19,6 +19,7 @@
 enum {
     ANSWER_MS_MAX = 5000, /* of one question; ends_get asks again */
     MISSING_MS_MAX = 30000,
+    METADATA_MS = 500,
     RETRY_MS_FIRST = 50,
     RETRY_MS_MAX = 1000,
 };
@@ -256,28 +257,46 @@ static bool check_items(const struct ends_item *items, size_t count, struct err 
                    worst->partition, rd_kafka_err2str(worst->error));
 }
 
-static bool is_missing(const struct err *err)
+/* Is the trouble a topic that doesn't exist? When no leader at all was found the answer doesn't tell: metadata does. */
+static bool is_missing(rd_kafka_t *client, const struct ends_item *items, const struct err *err)
 {
     rd_kafka_resp_err_t code = (rd_kafka_resp_err_t)err->cause;
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_topic_t *topic;
+    bool missing = false;
 
-    return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
-           code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+    if (code != RD_KAFKA_RESP_ERR__NOENT) {
+        return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+               code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+               code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+    }
+    topic = rd_kafka_topic_new(client, items[0].topic, NULL);
+    if (rd_kafka_metadata(client, 0, topic, &metadata, METADATA_MS) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        missing = metadata->topic_cnt == 1 &&
+                  metadata->topics[0].err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        rd_kafka_metadata_destroy(metadata);
+    }
+    rd_kafka_topic_destroy(topic);
+    return missing;
 }
 
 /* Trouble that may pass: waits a little and lets it be tried again; else it is the end. */
-static bool try_again(struct wait *wait, struct err *trouble, int64_t *missing_ms,
+static bool try_again(rd_kafka_t *client, const struct ends_item *items, size_t count,
+                      struct wait *wait, struct err *trouble, int64_t *missing_ms,
                       int64_t *pause_ms)
 {
     if (trouble->kind != ERR_TEMPORARY) {
         return false;
     }
-    if (!is_missing(trouble)) {
+    if (!is_missing(client, items, trouble)) {
         *missing_ms = -1;
     } else if (*missing_ms < 0) {
         *missing_ms = wait_now_ms();
     } else if (wait_now_ms() - *missing_ms >= MISSING_MS_MAX) {
         trouble->kind = ERR_DECISION;
-        return err_wrap(trouble, "missing for %d s", MISSING_MS_MAX / 1000);
+        return err_wrap(trouble,
+                        "topic missing for %d s (asked for '%s' and %zu partitions in all)",
+                        MISSING_MS_MAX / 1000, items[0].topic, count);
     }
     if (!wait_pause(wait, *pause_ms, trouble)) {
         return false;
@@ -297,7 +316,7 @@ bool ends_get(rd_kafka_t *client, enum ends_of of, struct ends_item *items, size
     wait_init(&wait, patience);
     while (!ask_once(client, of, items, count, &wait, &trouble) ||
            !check_items(items, count, &trouble)) {
-        if (!try_again(&wait, &trouble, &missing_ms, &pause_ms)) {
+        if (!try_again(client, items, count, &wait, &trouble, &missing_ms, &pause_ms)) {
             *err = trouble;
             return false;
         }

@@ -1,0 +1,119 @@
+/* The probe: what proves that a range holds nothing.
+ *
+ * That nothing came for some time proves nothing: the broker may be away. But a fresh handle knows no high watermark; it
+ * learns one only from an answer to its own fetch of this partition at `from`, and such an answer brings at least one
+ * batch when there is any. So: a watermark at or above `until`, and still nothing PROBE_MS later, is the proof. A record or
+ * an end at or above `until`, or a position there (transaction markers), proves it at once. */
+#include "source_probe.h"
+
+#include "kafka_client.h"
+#include "log.h"
+#include "mem.h"
+#include "wait.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { PROBE_MS = 3000, EVENTS_MAX = 64 };
+
+struct source_probe {
+    rd_kafka_t *client;
+    const char *topic;
+    int32_t partition;
+    int64_t until;
+    int64_t answered_ms; /* since when the watermark is known to be there; 0 = not yet */
+    bool
+        met_end; /* librdkafka counts an end as a record: its position is one too high from then on */
+};
+
+struct source_probe *source_probe_new(const struct config *config, const char *topic,
+                                      int32_t partition, int64_t from, int64_t until)
+{
+    struct client_options options = {.purpose = CLIENT_INPUT, .partitions = 1};
+    struct source_probe *probe = mem_zero(sizeof(*probe));
+    rd_kafka_topic_partition_list_t *list;
+    struct err err;
+
+    probe->topic = topic;
+    probe->partition = partition;
+    probe->until = until;
+    if (!client_new(config, &options, &probe->client, &err)) {
+        log_warning("%s[%" PRId32 "]: %s", topic, partition, err.text);
+        free(probe);
+        return NULL;
+    }
+    list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, topic, partition)->offset = from;
+    rd_kafka_assign(probe->client, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return probe;
+}
+
+void source_probe_free(struct source_probe *probe)
+{
+    if (probe == NULL) {
+        return;
+    }
+    client_free(probe->client, "ending the consumer that looks for a compacted tail");
+    free(probe);
+}
+
+static enum source_probe_answer judge(struct source_probe *probe, const rd_kafka_message_t *message)
+{
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return message->offset >= probe->until ? PROBE_EMPTY : PROBE_RECORDS;
+    }
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        probe->met_end = true;
+        return message->offset >= probe->until ? PROBE_EMPTY : PROBE_UNKNOWN;
+    }
+    return PROBE_UNKNOWN;
+}
+
+static bool position_is_there(const struct source_probe *probe)
+{
+    rd_kafka_topic_partition_list_t *list;
+    int64_t position;
+
+    if (probe->met_end) {
+        return false;
+    }
+    list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, probe->topic, probe->partition);
+    rd_kafka_position(probe->client, list);
+    position = list->elems[0].offset;
+    rd_kafka_topic_partition_list_destroy(list);
+    return position >= probe->until;
+}
+
+enum source_probe_answer source_probe_step(struct source_probe *probe)
+{
+    int64_t low = -1;
+    int64_t high = -1;
+
+    for (int i = 0; i < EVENTS_MAX; i++) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(probe->client, 0);
+        enum source_probe_answer answer;
+
+        if (message == NULL) {
+            break;
+        }
+        answer = judge(probe, message);
+        rd_kafka_message_destroy(message);
+        if (answer != PROBE_UNKNOWN) {
+            return answer;
+        }
+    }
+    if (position_is_there(probe)) {
+        return PROBE_EMPTY;
+    }
+    rd_kafka_get_watermark_offsets(probe->client, probe->topic, probe->partition, &low, &high);
+    if (high < probe->until) {
+        probe->answered_ms = 0;
+    } else if (probe->answered_ms == 0) {
+        probe->answered_ms = wait_now_ms();
+    } else if (wait_now_ms() - probe->answered_ms >= PROBE_MS) {
+        return PROBE_EMPTY;
+    }
+    return PROBE_UNKNOWN;
+}
