@@ -162,7 +162,7 @@ static bool take_number(struct rest *rest, bool last, int64_t min, int64_t max, 
 bool provenance_read(const void *text, size_t size, struct provenance *provenance_out)
 {
     struct provenance found = {0};
-    struct rest rest = {.at = text, .end = (const char *)text + size};
+    struct rest rest;
     const char *field;
     size_t field_size;
     int64_t partition;
@@ -171,6 +171,7 @@ bool provenance_read(const void *text, size_t size, struct provenance *provenanc
     if (text == NULL || size > PROVENANCE_TEXT_SIZE) {
         return false;
     }
+    rest = (struct rest){.at = text, .end = (const char *)text + size};
     if (!take_field(&rest, false, &field, &field_size) || field_size != strlen(VERSION) ||
         memcmp(field, VERSION, field_size) != 0) {
         return false;

@@ -10,24 +10,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ANSWER_MS = 10000, POLL_MS = 100, SILENT_POLLS_MAX = 150, HEADER_BYTES_MAX = 512 };
+enum {
+    ANSWER_MS = 10000,
+    POLL_MS = 100,
+    SILENT_POLLS_MAX = 150,
+    PARTITIONS_MAX = 8,
+    RECORDS_MAX = 50000, /* of a partition: more than the mock cluster keeps */
+    KEY_BYTES_MAX = 32,
+    VALUE_BYTES_MAX = 128,
+    HEADER_BYTES_MAX = 512,
+};
 
 /* What must arrive unchanged. */
 struct record {
     int64_t timestamp_ms;
-    char *key;
-    char *value;
+    char key[KEY_BYTES_MAX];
+    char value[VALUE_BYTES_MAX];
     uint32_t seen;
 };
 
 struct partition {
-    struct record *records;
+    struct record *records; /* by number, RECORDS_MAX of them */
     int64_t count;
     int64_t last; /* number of the output record seen last */
 };
 
 struct comparison {
-    struct partition *partitions;
+    struct partition partitions[PARTITIONS_MAX];
     struct demo_account account;
 };
 
@@ -38,7 +47,7 @@ struct batch_count {
 
 typedef void (*found)(void *arg, const rd_kafka_message_t *message);
 
-_Noreturn void demo_give_up(const char *format, ...)
+void demo_give_up(const char *format, ...)
 {
     va_list args;
 
@@ -138,40 +147,31 @@ static void read_topic(const struct demo_topics *topics, const char *topic, foun
     rd_kafka_destroy(reader);
 }
 
-static char *text_of(const void *bytes, size_t size)
+static bool copy_text(const void *bytes, size_t size, char *text, size_t text_size)
 {
-    char *text = bytes != NULL ? strndup(bytes, size) : strdup("(null)");
-
-    if (text == NULL) {
-        demo_give_up("out of memory");
+    if (bytes == NULL || size >= text_size || memchr(bytes, 0, size) != NULL) {
+        return false;
     }
-    return text;
+    memcpy(text, bytes, size);
+    text[size] = '\0';
+    return true;
 }
 
 static void keep_input(void *arg, const rd_kafka_message_t *message)
 {
     struct comparison *comparison = arg;
     struct partition *partition = &comparison->partitions[message->partition];
+    struct record *record = &partition->records[partition->count];
     rd_kafka_timestamp_type_t type;
 
-    if (message->offset != partition->count) {
-        demo_give_up("the input isn't as it was fed: offset %" PRId64 " after %" PRId64,
-                     message->offset, partition->count - 1);
+    if (message->offset != partition->count || partition->count == RECORDS_MAX ||
+        !copy_text(message->key, message->key_len, record->key, sizeof(record->key)) ||
+        !copy_text(message->payload, message->len, record->value, sizeof(record->value))) {
+        demo_give_up("the input isn't as it was fed: %s[%d], offset %" PRId64,
+                     rd_kafka_topic_name(message->rkt), message->partition, message->offset);
     }
-    /* Room for 1, 2, 4, … records. */
-    if ((partition->count & (partition->count - 1)) == 0) {
-        size_t room = partition->count == 0 ? 1 : (size_t)partition->count * 2;
-
-        partition->records = realloc(partition->records, room * sizeof(*partition->records));
-        if (partition->records == NULL) {
-            demo_give_up("out of memory");
-        }
-    }
-    partition->records[partition->count++] = (struct record){
-        .timestamp_ms = rd_kafka_message_timestamp(message, &type),
-        .key = text_of(message->key, message->key_len),
-        .value = text_of(message->payload, message->len),
-    };
+    record->timestamp_ms = rd_kafka_message_timestamp(message, &type);
+    partition->count++;
     comparison->account.in++;
 }
 
@@ -216,12 +216,27 @@ static bool has_its_headers(const rd_kafka_message_t *message)
 static bool is_unchanged(const struct record *record, const rd_kafka_message_t *message)
 {
     rd_kafka_timestamp_type_t type;
+    char key[KEY_BYTES_MAX];
+    char value[VALUE_BYTES_MAX];
 
     return record->timestamp_ms == rd_kafka_message_timestamp(message, &type) &&
-           message->key != NULL && message->key_len == strlen(record->key) &&
-           memcmp(message->key, record->key, message->key_len) == 0 &&
-           message->len == strlen(record->value) &&
-           memcmp(message->payload, record->value, message->len) == 0 && has_its_headers(message);
+           copy_text(message->key, message->key_len, key, sizeof(key)) &&
+           strcmp(key, record->key) == 0 &&
+           copy_text(message->payload, message->len, value, sizeof(value)) &&
+           strcmp(value, record->value) == 0 && has_its_headers(message);
+}
+
+/* The number between `before` and `after`, or −1. */
+static int64_t number_in(const char *text, const char *before, char after)
+{
+    char *end;
+    long long number;
+
+    if (strncmp(text, before, strlen(before)) != 0) {
+        return -1;
+    }
+    number = strtoll(text + strlen(before), &end, 10);
+    return *end == after && number >= 0 ? number : -1;
 }
 
 static void compare_output(void *arg, const rd_kafka_message_t *message)
@@ -229,14 +244,14 @@ static void compare_output(void *arg, const rd_kafka_message_t *message)
     struct comparison *comparison = arg;
     struct demo_account *account = &comparison->account;
     struct partition *partition = &comparison->partitions[message->partition];
-    char *value = text_of(message->payload, message->len);
-    int64_t number;
-    bool known = sscanf(value, "{\"order\": %" SCNd64, &number) == 1 && number >= 0 &&
-                 number < partition->count;
+    char value[VALUE_BYTES_MAX];
+    int64_t number = -1;
 
-    free(value);
     account->out++;
-    if (!known) {
+    if (copy_text(message->payload, message->len, value, sizeof(value))) {
+        number = number_in(value, "{\"order\": ", ',');
+    }
+    if (number < 0 || number >= partition->count) {
         account->unexpected++;
         return;
     }
@@ -248,25 +263,23 @@ static void compare_output(void *arg, const rd_kafka_message_t *message)
 
 void demo_compare(const struct demo_topics *topics, struct demo_account *account_out)
 {
-    struct comparison comparison = {
-        .partitions = calloc((size_t)topics->partitions, sizeof(struct partition))};
+    struct comparison comparison = {0};
+    struct record *records = calloc((size_t)topics->partitions * RECORDS_MAX, sizeof(*records));
 
-    if (comparison.partitions == NULL) {
-        demo_give_up("out of memory");
+    if (records == NULL || topics->partitions > PARTITIONS_MAX) {
+        demo_give_up("no room to compare %d partitions", topics->partitions);
+    }
+    for (int32_t p = 0; p < topics->partitions; p++) {
+        comparison.partitions[p].records = &records[(size_t)p * RECORDS_MAX];
     }
     read_topic(topics, topics->input, keep_input, &comparison);
     read_topic(topics, topics->output, compare_output, &comparison);
     for (int32_t p = 0; p < topics->partitions; p++) {
-        struct partition *partition = &comparison.partitions[p];
-
-        for (int64_t i = 0; i < partition->count; i++) {
-            comparison.account.missing += partition->records[i].seen == 0;
-            free(partition->records[i].key);
-            free(partition->records[i].value);
+        for (int64_t i = 0; i < comparison.partitions[p].count; i++) {
+            comparison.account.missing += comparison.partitions[p].records[i].seen == 0;
         }
-        free(partition->records);
     }
-    free(comparison.partitions);
+    free(records);
     *account_out = comparison.account;
 }
 
@@ -275,10 +288,14 @@ static void count_batch(void *arg, const rd_kafka_message_t *message)
 {
     struct batch_count *count = arg;
     char text[HEADER_BYTES_MAX];
-    int64_t batch;
+    const char *at = text;
 
     last_header(message, text);
-    if (sscanf(text, "1/%*[^/]/%*[^/]/%*[^/]/%" SCNd64 "/", &batch) == 1 && batch == count->batch) {
+    for (int field = 0; field < 4 && at != NULL; field++) {
+        at = strchr(at, '/');
+        at = at != NULL ? at + 1 : NULL;
+    }
+    if (at != NULL && number_in(at, "", '/') == count->batch) {
         count->records++;
     }
 }

@@ -31,6 +31,6 @@ void demo_compare(const struct demo_topics *topics, struct demo_account *account
 int64_t demo_count_batch(const struct demo_topics *topics, int64_t batch);
 
 /* Says what went wrong and ends the process with exit code 1. */
-_Noreturn void demo_give_up(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void demo_give_up(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 #endif

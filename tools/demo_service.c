@@ -140,7 +140,7 @@ void demo_service_check(struct demo_service *service)
     }
 }
 
-_Noreturn void demo_service_failed(const struct demo_service *service, const char *what)
+void demo_service_failed(const struct demo_service *service, const char *what)
 {
     demo_give_up("%s; its log: %s/oncesinkd.log", what, service->folder);
 }

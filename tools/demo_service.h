@@ -34,7 +34,8 @@ int demo_service_end(struct demo_service *service, int signal_number);
 void demo_service_check(struct demo_service *service);
 
 /* Ends this process with those words and the place of the log. */
-_Noreturn void demo_service_failed(const struct demo_service *service, const char *what);
+void demo_service_failed(const struct demo_service *service, const char *what)
+    __attribute__((noreturn));
 
 /* The numbers of the answer's first row; false when there is none, or no ledger yet. */
 bool demo_service_ask(struct demo_service *service, const char *sql, int64_t *numbers, int count);
