@@ -8,6 +8,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -172,16 +173,22 @@ static bool refuse_unknown(const struct config *config, const char *name, const 
                    (int)(plain - name), name, nearest);
 }
 
+static rd_kafka_conf_res_t ask_library(const char *name, const char *value, char *text, size_t size)
+{
+    rd_kafka_conf_t *scratch = rd_kafka_conf_new();
+    rd_kafka_conf_res_t result = rd_kafka_conf_set(scratch, name, value, text, size);
+
+    rd_kafka_conf_destroy(scratch);
+    return result;
+}
+
 /* The library's own opinion of name and value. */
 static bool try_setting(const struct config *config, const struct config_kafka *setting,
                         struct err *err)
 {
     char text[512] = "";
-    rd_kafka_conf_t *scratch = rd_kafka_conf_new();
-    rd_kafka_conf_res_t result =
-        rd_kafka_conf_set(scratch, setting->name, setting->value, text, sizeof(text));
+    rd_kafka_conf_res_t result = ask_library(setting->name, setting->value, text, sizeof(text));
 
-    rd_kafka_conf_destroy(scratch);
     if (result == RD_KAFKA_CONF_OK) {
         return true;
     }
@@ -190,8 +197,12 @@ static bool try_setting(const struct config *config, const struct config_kafka *
 
         return refuse_unknown(config, setting->written, plain, err);
     }
-    return err_set(err, ERR_SETTINGS, 0, "%s: %s", setting->written,
-                   setting->hidden ? "librdkafka refuses the value (hidden here)" : text);
+    /* The library's words may hold the value: of a secret, ask what it says of another one. */
+    if (setting->hidden &&
+        ask_library(setting->name, "[hidden]", text, sizeof(text)) == RD_KAFKA_CONF_OK) {
+        snprintf(text, sizeof(text), "librdkafka refuses this value");
+    }
+    return err_set(err, ERR_SETTINGS, 0, "%s: %s", setting->written, text);
 }
 
 /* Whose setting it is according to the library must agree with whose the user wrote. */

@@ -1,0 +1,368 @@
+/* Settings as a whole: where they come from, which wins, what depends on several, what is printed. */
+#include "config_case.h"
+
+#include "config_table.h"
+
+static void defaults_are_the_design_s(void **state)
+{
+    struct config *config = config_case_good("");
+
+    (void)state;
+    assert_string_equal(config->job_name, "j");
+    assert_string_equal(config->group_id, "j");
+    assert_string_equal(config->ledger_path, "j.db");
+    assert_int_equal(config->start, CONFIG_START_EARLIEST);
+    assert_int_equal(config->isolation, ISOLATION_READ_COMMITTED);
+    assert_string_equal(config->output_topic, "{topic}_out");
+    assert_string_equal(config->error_topic, "{topic}_error");
+    assert_int_equal(config->partitioner, PARTITIONER_SAME);
+    assert_int_equal(config->provenance, PROVENANCE_HEADERS);
+    assert_int_equal(config->delivery, DELIVERY_IDEMPOTENT);
+    assert_int_equal(config->batch_interval_ms, 1000);
+    assert_int_equal(config->batch_max_records, 0);
+    assert_true(config->shutdown_graceful);
+    assert_int_equal(config->shutdown_timeout_ms, 10000);
+    assert_int_equal(config_cap_of(config, "in", 0), 0);
+    assert_int_equal(config->rate_min_per_partition, 1);
+    assert_false(config->first_batch_capped);
+    assert_int_equal(config->fetch_max_records, 10000);
+    assert_int_equal(config->fetch_timeout_ms, 10000);
+    assert_int_equal(config->request_timeout_ms, 30000);
+    assert_int_equal(config->session_timeout_ms, 10000);
+    assert_int_equal(config->heartbeat_interval_ms, 3000);
+    assert_int_equal(config->max_poll_interval_ms, 3000000);
+    assert_int_equal(config->recovery_settle_ms, -1);
+    assert_int_equal(config->on_data_loss, ON_DATA_LOSS_STOP);
+    assert_int_equal(config->on_bad_record, ON_BAD_RECORD_STOP);
+    assert_int_equal(config->ledger_keep_batches, 100000);
+    assert_int_equal(config->memory_max_bytes, 32 * 1024 * 1024);
+    assert_int_equal(config->log_level, 6);
+    config_free(config);
+}
+
+static void a_default_configuration_warns_of_nothing(void **state)
+{
+    char *said = config_case_warnings("");
+
+    (void)state;
+    assert_string_equal(said, "");
+    free(said);
+}
+
+static void what_must_be_set_is_asked_for(void **state)
+{
+    static const char *const NEEDED[] = {"job.name", "bootstrap.servers", "input.topics"};
+
+    (void)state;
+    for (size_t left_out = 0; left_out < 3; left_out++) {
+        struct config *config = config_new();
+        struct err err = {0};
+
+        for (size_t i = 0; i < 3; i++) {
+            assert_true(i == left_out || config_set(config, NEEDED[i], "x", "--set", &err));
+        }
+        assert_false(config_finish(config, 0, &err));
+        assert_int_equal(err.kind, ERR_SETTINGS);
+        assert_non_null(strstr(err.text, NEEDED[left_out]));
+        config_free(config);
+    }
+}
+
+static void a_later_set_wins_over_the_file_and_over_an_earlier_one(void **state)
+{
+    struct config *config = config_new();
+    struct err err = {0};
+    static const char TEXT[] = CONFIG_CASE_BASE "batch.interval.ms = 10\nclient.id = file\n";
+
+    (void)state;
+    assert_true(config_read_text(config, "f", TEXT, strlen(TEXT), &err));
+    assert_true(config_set(config, "batch.interval.ms", "20", "--set", &err));
+    assert_true(config_set(config, "batch.interval.ms", "30", "--set", &err));
+    assert_true(config_set(config, "client.id", "set", "--set", &err));
+    assert_true(config_finish(config, 0, &err));
+    assert_int_equal(config->batch_interval_ms, 30);
+    assert_int_equal(config->kafka_count, 2);
+    assert_string_equal(config->kafka[1].value, "set");
+    config_free(config);
+}
+
+static void a_setting_twice_in_the_file_is_refused(void **state)
+{
+    (void)state;
+    config_case_bad("log.level = info\nlog.level = info\n", "f.conf:5", "log.level", "f.conf:4",
+                    NULL);
+    config_case_bad("fetch.max.records = 1\nmax.poll.records = 1\n", "f.conf:5", "max.poll.records",
+                    "f.conf:4", "fetch.max.records", NULL);
+    config_case_bad("kafka.max.poll.records = 1\nfetch.max.records = 1\n", "f.conf:5", NULL);
+    config_case_bad("metadata.broker.list = a:1\n", "f.conf:4", "bootstrap.servers", "f.conf:2",
+                    NULL);
+    config_case_bad("linger.ms = 5\nproducer.queue.buffering.max.ms = 5\n", "f.conf:5", "linger.ms",
+                    NULL);
+}
+
+static void aliases_mean_the_same_setting(void **state)
+{
+    struct config *config = config_case_good("spark.streaming.stopGracefullyOnShutdown = false\n"
+                                             "spark.streaming.gracefulStopTimeout = 7s\n"
+                                             "spark.streaming.kafka.maxRatePerPartition = 500\n"
+                                             "spark.streaming.kafka.minRatePerPartition = 2\n"
+                                             "kafka.max.poll.records = 77\n"
+                                             "spark.streaming.ui.retainedBatches = 9\n"
+                                             "input.start = latest\n"
+                                             "errors.tolerance = all\n"
+                                             "errors.deadletterqueue.topic.name = dead\n");
+
+    (void)state;
+    assert_false(config->shutdown_graceful);
+    assert_int_equal(config->shutdown_timeout_ms, 7000);
+    assert_int_equal(config_cap_of(config, "in", 3), 500);
+    assert_int_equal(config->rate_min_per_partition, 2);
+    assert_int_equal(config->fetch_max_records, 77);
+    assert_int_equal(config->ledger_keep_batches, 9);
+    assert_int_equal(config->start, CONFIG_START_LATEST);
+    assert_int_equal(config->on_bad_record, ON_BAD_RECORD_SET_ASIDE);
+    assert_string_equal(config->error_topic, "dead");
+    config_free(config);
+    config_case_bad("errors.tolerance = set-aside\n", "none, all", NULL);
+    config_case_bad("on.bad.record = all\n", "stop, set-aside", NULL);
+    config_case_bad("processing.guarantee = exactly_once_v2\n", "not built yet", NULL);
+    config_case_bad("processing.guarantee = at_least_once\n", "delivery.mode", NULL);
+}
+
+/* Every row that isn't built, and every word, by the table itself. */
+static void what_is_not_built_is_refused_unless_it_is_the_default(void **state)
+{
+    size_t tried = 0;
+
+    (void)state;
+    for (size_t i = 0; i < CONFIG_ROW_COUNT; i++) {
+        const struct config_row *row = &CONFIG_ROWS[i];
+        const char *other = row->type == CONFIG_TYPE_BOOL   ? "true"
+                            : row->type == CONFIG_TYPE_WORD ? NULL
+                                                            : "77";
+
+        for (const struct config_word *word = row->words; word != NULL && word->word != NULL;
+             word++) {
+            if (word->alias == NULL && (row->unbuilt || word->unbuilt) &&
+                strcmp(word->word, row->fallback) != 0) {
+                other = word->word;
+            }
+        }
+        if (other != NULL && (row->unbuilt || row->type == CONFIG_TYPE_WORD)) {
+            char *line = mem_print("%s = %s\n", row->name, other);
+
+            config_case_bad(line, "f.conf:4", row->name, "not built yet", NULL);
+            free(line);
+            tried++;
+        }
+        if (row->fallback != NULL) {
+            char *line = mem_print("%s = %s\n", row->name, row->fallback);
+
+            config_free(config_case_good(line));
+            free(line);
+        }
+    }
+    assert_true(tried > 0);
+    config_free(config_case_good("transactional.id = j\nbackpressure.pid.min.rate = 100.0\n"
+                                 "spark.speculation.quantile = .75\n"));
+    config_case_bad("batch.max.bytes = 33554432\n", "not built yet", NULL);
+    config_case_bad("backpressure.pid.integral = much\n", "must be a number", NULL);
+}
+
+static void topics_that_feed_each_other_are_refused(void **state)
+{
+    (void)state;
+    config_case_bad("output.topic = in\n", "f.conf:4", "output.topic", "'in'", "input.topics",
+                    NULL);
+    config_case_bad("output.topic = {topic}\n", "output.topic", "'in'", NULL);
+    config_case_bad("error.topic = in\n", "error.topic", "'in'", NULL);
+    config_case_bad("error.topic = in_out\n", "error.topic", "output.topic", "'in_out'", NULL);
+    config_free(config_case_good("output.topic = out.{topic}.{topic}\nerror.topic = errors\n"));
+}
+
+static void a_chain_of_inputs_that_name_each_other_s_outputs_is_refused(void **state)
+{
+    struct config *config = config_new();
+    struct err err = {0};
+
+    (void)state;
+    assert_true(config_set(config, "job.name", "j", "--set", &err));
+    assert_true(config_set(config, "bootstrap.servers", "h:1", "--set", &err));
+    assert_true(config_set(config, "input.topics", "a,a_out", "--set", &err));
+    assert_false(config_finish(config, 0, &err));
+    assert_non_null(strstr(err.text, "'a_out'"));
+    config_free(config);
+}
+
+static void an_output_s_name_that_becomes_too_long_is_refused(void **state)
+{
+    char name[TOPIC_NAME_MAX + 1];
+    struct config *config = config_new();
+    struct err err = {0};
+
+    (void)state;
+    memset(name, 'a', TOPIC_NAME_MAX);
+    name[TOPIC_NAME_MAX] = '\0';
+    assert_true(config_set(config, "job.name", "j", "--set", &err));
+    assert_true(config_set(config, "bootstrap.servers", "h:1", "--set", &err));
+    assert_true(config_set(config, "input.topics", name, "--set", &err));
+    assert_false(config_finish(config, 0, &err));
+    assert_non_null(strstr(err.text, "249"));
+    config_free(config);
+}
+
+static void times_at_odds_are_warned_of_with_both_values(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *first;
+        const char *second;
+    } CASES[] = {
+        {"heartbeat.interval.ms = 10s\n", "heartbeat.interval.ms = 10000",
+         "session.timeout.ms = 10000"},
+        {"request.timeout.ms = 5000\n", "session.timeout.ms = 10000", "request.timeout.ms = 5000"},
+        {"batch.interval.ms = 1h\n", "batch.interval.ms = 3600000",
+         "max.poll.interval.ms = 3000000"},
+        {"rate.max.per.partition = other:0=5\n", "'other'[0]", "rate.max.per.partition"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        char *said = config_case_warnings(CASES[i].text);
+
+        assert_non_null(strstr(said, "warning"));
+        assert_non_null(strstr(said, CASES[i].first));
+        assert_non_null(strstr(said, CASES[i].second));
+        free(said);
+    }
+    config_case_bad("max.poll.interval.ms = 9999\n", "9999", "10000", NULL);
+}
+
+static void times_that_agree_are_not_warned_of(void **state)
+{
+    char *said =
+        config_case_warnings("heartbeat.interval.ms = 9999\nrequest.timeout.ms = 10001\n"
+                             "max.poll.interval.ms = 10000\nrate.max.per.partition = in:0=5,*=2\n");
+
+    (void)state;
+    assert_string_equal(said, "");
+    free(said);
+}
+
+static void by_duration_counts_back_from_the_start(void **state)
+{
+    struct config *config = config_case_good("auto.offset.reset = by_duration:PT1H\n");
+
+    (void)state;
+    assert_int_equal(config->start, CONFIG_START_TIME);
+    assert_true(config->start_ms == CONFIG_CASE_NOW_MS - 3600000);
+    config_free(config);
+    config = config_case_good("auto.offset.reset = 1970-01-01T00:00:01Z\n");
+    assert_int_equal(config->start, CONFIG_START_TIME);
+    assert_int_equal(config->start_ms, 1000);
+    config_free(config);
+}
+
+static void the_shutdown_timeout_follows_the_interval(void **state)
+{
+    struct config *config = config_case_good("batch.interval.ms = 5000\n");
+
+    (void)state;
+    assert_int_equal(config->shutdown_timeout_ms, 50000);
+    config_free(config);
+    config = config_case_good("batch.interval.ms = 5000\nshutdown.timeout.ms = 1\n");
+    assert_int_equal(config->shutdown_timeout_ms, 1);
+    config_free(config);
+}
+
+static void caps_are_found_by_partition(void **state)
+{
+    struct config *config = config_case_good("rate.max.per.partition = in:0=10, in:12=-5,*=3\n");
+
+    (void)state;
+    assert_int_equal(config_cap_of(config, "in", 0), 10);
+    assert_int_equal(config_cap_of(config, "in", 12), 0);
+    assert_int_equal(config_cap_of(config, "in", 1), 3);
+    assert_int_equal(config_cap_of(config, "other", 0), 3);
+    config_free(config);
+    config = config_case_good("rate.max.per.partition = in:0=10\n");
+    assert_int_equal(config_cap_of(config, "in", 1), 0);
+    config_free(config);
+}
+
+static void printing_gives_every_built_setting_with_its_origin(void **state)
+{
+    struct config *config = config_case_good("log.level = debug\nclient.id = me\n");
+    char *text = config_case_printed(config);
+
+    (void)state;
+    assert_non_null(strstr(text, "job.name = j  # f.conf:1\n"));
+    assert_non_null(strstr(text, "log.level = debug  # f.conf:4\n"));
+    assert_non_null(strstr(text, "client.id = me  # f.conf:5\n"));
+    assert_non_null(strstr(text, "group.id = j  # default\n"));
+    for (size_t i = 0; i < CONFIG_ROW_COUNT; i++) {
+        assert_true((strstr(text, CONFIG_ROWS[i].name) != NULL) == !CONFIG_ROWS[i].unbuilt);
+    }
+    free(text);
+    config_free(config);
+}
+
+static void help_lists_every_row_and_alias(void **state)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+
+    (void)state;
+    assert_non_null(stream);
+    config_print_help(stream);
+    fclose(stream);
+    for (size_t i = 0; i < CONFIG_ROW_COUNT; i++) {
+        assert_non_null(strstr(text, CONFIG_ROWS[i].name));
+        for (size_t a = 0; a < CONFIG_ALIASES_MAX && CONFIG_ROWS[i].aliases[a] != NULL; a++) {
+            assert_non_null(strstr(text, CONFIG_ROWS[i].aliases[a]));
+        }
+    }
+    free(text);
+}
+
+static void no_two_rows_share_a_name_or_alias(void **state)
+{
+    const char *alias;
+
+    (void)state;
+    for (size_t i = 0; i < CONFIG_ROW_COUNT; i++) {
+        assert_ptr_equal(config_row_find(CONFIG_ROWS[i].name, &alias), &CONFIG_ROWS[i]);
+        assert_null(alias);
+        for (size_t a = 0; a < CONFIG_ALIASES_MAX && CONFIG_ROWS[i].aliases[a] != NULL; a++) {
+            assert_ptr_equal(config_row_find(CONFIG_ROWS[i].aliases[a], &alias), &CONFIG_ROWS[i]);
+            assert_non_null(alias);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_the_design_s),
+        cmocka_unit_test(a_default_configuration_warns_of_nothing),
+        cmocka_unit_test(what_must_be_set_is_asked_for),
+        cmocka_unit_test(a_later_set_wins_over_the_file_and_over_an_earlier_one),
+        cmocka_unit_test(a_setting_twice_in_the_file_is_refused),
+        cmocka_unit_test(aliases_mean_the_same_setting),
+        cmocka_unit_test(what_is_not_built_is_refused_unless_it_is_the_default),
+        cmocka_unit_test(topics_that_feed_each_other_are_refused),
+        cmocka_unit_test(a_chain_of_inputs_that_name_each_other_s_outputs_is_refused),
+        cmocka_unit_test(an_output_s_name_that_becomes_too_long_is_refused),
+        cmocka_unit_test(times_at_odds_are_warned_of_with_both_values),
+        cmocka_unit_test(times_that_agree_are_not_warned_of),
+        cmocka_unit_test(by_duration_counts_back_from_the_start),
+        cmocka_unit_test(the_shutdown_timeout_follows_the_interval),
+        cmocka_unit_test(caps_are_found_by_partition),
+        cmocka_unit_test(printing_gives_every_built_setting_with_its_origin),
+        cmocka_unit_test(help_lists_every_row_and_alias),
+        cmocka_unit_test(no_two_rows_share_a_name_or_alias),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
