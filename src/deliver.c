@@ -1,0 +1,528 @@
+/* A batch's records, from the source through the pipeline to the sink.
+ *
+ *     source_take → hand → relay_record → sink_add ⇒ … acknowledgement → delivered, outputs
+ *
+ * The hand holds what was taken from one range; ranges take turns. Nothing waits for a single record but these: the
+ * first record of an output partition after a recovery (R5), and the suspects of a request that was refused for content
+ * (protocol.md, Content). They travel alone: added, flushed and acknowledged before anything else is taken.
+ *
+ * What can go wrong: the sink breaks (ERR_PRODUCER: the caller recovers), a record is refused (bad_record.c), a range
+ * can't be read on (retention or truncation: judged here), the ledger can't be written, a stop is forced. */
+#include "deliver.h"
+
+#include "bad_record.h"
+#include "failpoint.h"
+#include "job_state.h"
+#include "kafka_client.h"
+#include "log.h"
+#include "mem.h"
+#include "recover.h"
+#include "source_ends.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FLUSH_MS = 20, FULL_WAIT_MS = 20 };
+
+static void origin(void *arg, const void *cookie, struct sink_origin *origin_out)
+{
+    struct job *job = arg;
+
+    relay_origin(job->relay, cookie, origin_out);
+}
+
+static void release(void *arg, void *cookie)
+{
+    struct job *job = arg;
+
+    if (cookie == job->kept) {
+        job->kept = NULL; /* its sender goes on with it */
+    } else {
+        rd_kafka_message_destroy(cookie);
+    }
+}
+
+static bool need_sink(struct job *job, struct err *err)
+{
+    struct sink_options options = {
+        .config = job->config,
+        .outputs = &job->outputs,
+        .batch_bytes_max = 0,
+    };
+
+    if (job->sink != NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < job->batch.definition.output_count; i++) {
+        const struct topic_fact *fact =
+            topic_facts_find(job->facts, job->batch.definition.outputs[i].topic);
+
+        if (fact != NULL && fact->max_message_bytes > 0 &&
+            (options.batch_bytes_max == 0 ||
+             (size_t)fact->max_message_bytes < options.batch_bytes_max)) {
+            options.batch_bytes_max = (size_t)fact->max_message_bytes;
+        }
+    }
+    return sink_new(&options, &job->sink, err);
+}
+
+/* Which ranges are still to be read, and from where: below the lowest offset that may be missing everything is there. */
+static void plan_reading(struct job *job)
+{
+    const struct batch *batch = &job->batch;
+    size_t count = 0;
+
+    job->reads = mem_array(batch->range_count, sizeof(*job->reads));
+    job->read_range = mem_array(batch->range_count, sizeof(*job->read_range));
+    job->read_done = mem_array(batch->range_count, sizeof(*job->read_done));
+    job->epochs = mem_array(batch->range_count, sizeof(*job->epochs));
+    for (size_t i = 0; i < batch->range_count; i++) {
+        struct range read = batch->ranges[i];
+        size_t first;
+        size_t reach;
+        int64_t lowest;
+
+        job->epochs[i] = read.leader_epoch;
+        relay_reach(job->relay, i, &first, &reach);
+        lowest = delivered_lowest(&job->delivered, i, first, reach, read.from);
+        if (lowest > read.from) {
+            read.from = lowest < read.until ? lowest : read.until;
+            read.leader_epoch = -1; /* that of another record */
+        }
+        if (read.from < read.until) {
+            job->reads[count] = read;
+            job->read_range[count++] = i;
+        }
+    }
+    job->read_count = count;
+}
+
+static bool connect_sink(struct job *job, struct err *err)
+{
+    struct sink_owner owner = {.origin = origin, .release = release, .arg = job};
+
+    if (!need_sink(job, err)) {
+        return false;
+    }
+    sink_batch(job->sink, &job->delivered, &owner);
+    return true;
+}
+
+bool deliver_replace_sink(struct job *job, struct err *err)
+{
+    sink_free(job->sink);
+    job->sink = NULL;
+    return connect_sink(job, err);
+}
+
+bool deliver_begin(struct job *job, struct err *err)
+{
+    job->relay =
+        relay_new(&job->batch, &job->outputs, job->job_hash, job->identity.uuid, job->incarnation);
+    plan_reading(job);
+    job->hand.messages = mem_array(HAND_RECORDS, sizeof(rd_kafka_message_t *));
+    job->checkpoint_ms = clock_now_ms(&job->clock);
+    job->sent = 0;
+    if (!connect_sink(job, err)) {
+        return false;
+    }
+    return source_begin(job->source, &job->batch.definition, job->reads, job->read_count, err);
+}
+
+void deliver_end(struct job *job)
+{
+    if (job->hand.made && job->hand.record.headers != NULL) {
+        rd_kafka_headers_destroy(job->hand.record.headers);
+    }
+    for (; job->hand.at < job->hand.count; job->hand.at++) {
+        rd_kafka_message_destroy(job->hand.messages[job->hand.at]);
+    }
+    free(job->hand.messages);
+    job->hand = (struct hand){0};
+    relay_free(job->relay);
+    job->relay = NULL;
+    free(job->reads);
+    free(job->read_range);
+    free(job->read_done);
+    free(job->epochs);
+    job->reads = NULL;
+    job->read_range = NULL;
+    job->read_done = NULL;
+    job->epochs = NULL;
+    job->read_count = 0;
+}
+
+/* ---- one record ---- */
+
+static bool is_suspect(const struct job *job, size_t range, size_t output, int64_t offset)
+{
+    for (size_t i = 0; i < job->suspect_count; i++) {
+        const struct sink_suspect *suspect = &job->suspects[i];
+
+        if (suspect->range == range && suspect->output == output) {
+            return offset <= suspect->until;
+        }
+    }
+    return false;
+}
+
+/* The place of a record that was put aside, or −1. */
+static int64_t set_aside_place(const struct job *job, size_t range, int64_t offset)
+{
+    for (size_t i = 0; i < job->batch.set_aside_count; i++) {
+        const struct set_aside_mark *mark = &job->batch.set_aside[i];
+
+        if (mark->range == range && mark->offset == offset) {
+            return outputs_find(&job->outputs, mark->error_topic, mark->error_partition);
+        }
+    }
+    return -1;
+}
+
+static void hand_next(struct hand *hand)
+{
+    hand->at++;
+    hand->made = false;
+}
+
+/* The record in hand can't be delivered for what it is: it is put aside, and stays in hand for its error topic. */
+static bool put_aside(struct job *job, rd_kafka_headers_t *headers, const char *reason,
+                      struct err *err)
+{
+    struct hand *hand = &job->hand;
+    rd_kafka_message_t *message = hand->messages[hand->at];
+
+    hand->made = false;
+    if (headers != NULL) {
+        rd_kafka_message_set_headers(message, headers);
+    }
+    return bad_record_refused(job, hand->range, message, reason, err);
+}
+
+/* The record in hand travels alone: nothing else goes out until it is acknowledged. A refusal of a suspect is its own,
+ * as nothing else was on its way. */
+static bool send_alone(struct job *job, bool suspect, struct err *err)
+{
+    struct hand *hand = &job->hand;
+    struct output *place = &job->outputs.items[hand->record.output];
+    rd_kafka_message_t *message = hand->messages[hand->at];
+    rd_kafka_headers_t *headers = suspect && hand->record.headers != NULL
+                                      ? rd_kafka_headers_copy(hand->record.headers)
+                                      : NULL;
+    struct patience patience = job_patience(job, -1);
+    bool acknowledged;
+
+    job->kept = message;
+    hand->made = false;
+    job->sent++;
+    acknowledged = sink_drain(job->sink, &patience, err);
+    if (!acknowledged && suspect && job->kept == NULL && err->kind == ERR_PRODUCER &&
+        sink_broken_by_content(job->sink) && sink_drained(job->sink)) {
+        struct err refusal = *err;
+
+        return put_aside(job, headers, refusal.text, err);
+    }
+    if (headers != NULL) {
+        rd_kafka_headers_destroy(headers);
+    }
+    if (job->kept == NULL) {
+        rd_kafka_message_destroy(message);
+    }
+    job->kept = NULL; /* still on its way: freed when it comes back */
+    hand_next(hand);
+    if (!acknowledged) {
+        return false;
+    }
+    place->alone = false;
+    return place->gap_from == place->gap_until || recover_look_at_gaps(job, err);
+}
+
+/* The record in hand: sent, put aside, or known to be delivered. *moved_out: the hand went on. */
+static bool send_record(struct job *job, bool *moved_out, struct err *err)
+{
+    struct hand *hand = &job->hand;
+    rd_kafka_message_t *message = hand->messages[hand->at];
+    struct patience patience = job_patience(job, -1);
+    bool suspect;
+    bool alone;
+
+    if (!hand->made) {
+        int64_t aside = set_aside_place(job, hand->range, message->offset);
+        size_t output = aside >= 0 ? (size_t)aside : relay_output(job->relay, hand->range, message);
+
+        if (job->recovered &&
+            delivered_has(&job->delivered, hand->range, output, message->offset, 0)) {
+            rd_kafka_message_destroy(message);
+            hand_next(hand);
+            *moved_out = true;
+            return true;
+        }
+        relay_record(job->relay, hand->range, output, message, hand->text, &hand->record);
+        hand->record.reason = aside >= 0 ? "refused by the output topic" : NULL;
+        hand->made = true;
+    }
+    suspect = job->suspect_count > 0 &&
+              is_suspect(job, hand->range, hand->record.output, message->offset);
+    alone = suspect || job->outputs.items[hand->record.output].alone;
+    if (suspect && !sink_drain(job->sink, &patience, err)) {
+        return false;
+    }
+    failpoint_delay_record();
+    switch (sink_add(job->sink, &hand->record, err)) {
+    case SINK_TAKEN:
+        *moved_out = true;
+        if (alone) {
+            return send_alone(job, suspect, err);
+        }
+        job->sent++;
+        hand_next(hand);
+        return true;
+    case SINK_FULL:
+        return true;
+    case SINK_REFUSED: {
+        struct err refusal = *err;
+        rd_kafka_headers_t *headers = hand->record.headers;
+
+        if (headers != NULL) {
+            rd_kafka_header_remove(headers, PROVENANCE_HEADER);
+        }
+        hand->record.headers = NULL;
+        *moved_out = true;
+        return put_aside(job, headers, refusal.text, err);
+    }
+    case SINK_BROKEN:
+        return false;
+    }
+    return false;
+}
+
+/* ---- reading ---- */
+
+static bool note_lost(struct job *job, const char *topic, int32_t partition, int64_t from,
+                      int64_t until, struct err *err)
+{
+    log_warning("input '%s'[%d]: offsets %" PRId64 " to %" PRId64
+                " are lost to retention; going on behind them (on.data.loss=continue)",
+                topic, (int)partition, from, until - 1);
+    return ledger_event(job->ledger, EVENT_GAP, job->batch.number, clock_wall_ms(&job->clock), err,
+                        "input '%s'[%d]: offsets %" PRId64 " to %" PRId64 " lost to retention",
+                        topic, (int)partition, from, until - 1);
+}
+
+/* A range can't be read on: asks where its log begins and ends, and does what is concluded from that. */
+static bool judge_trouble(struct job *job, size_t read, const struct source_taken *taken,
+                          struct err *err)
+{
+    const struct range *range = &job->reads[read];
+    const char *topic = job->batch.definition.inputs[range->input].topic;
+    struct ends_item first = {.topic = topic, .partition = range->partition};
+    struct ends_item last = first;
+    struct patience patience = job_patience(job, -1);
+    struct input_found found = {
+        .position = taken->position,
+        .diverged = taken->trouble == SOURCE_TRUNCATED,
+        .policy = job->batch.definition.on_data_loss,
+    };
+    int64_t goal;
+
+    if (!ends_get(job->ask, ENDS_FIRST, &first, 1, &patience, err) ||
+        !ends_get(job->ask, ENDS_LAST, &last, 1, &patience, err)) {
+        return false;
+    }
+    found.log_start = first.offset;
+    found.log_end = last.offset;
+    switch (protocol_judge_input(&found)) {
+    case INPUT_FINE: /* it was so a moment ago: read on from the same place */
+        return source_begin(job->source, &job->batch.definition, job->reads, job->read_count, err);
+    case INPUT_SKIP:
+        goal = found.log_start < range->until ? found.log_start : range->until;
+        return note_lost(job, topic, range->partition, found.position, goal, err) &&
+               source_skip(job->source, read, found.log_start, err);
+    case INPUT_LOST:
+        return err_set(err, ERR_DECISION, 0,
+                       "input '%s'[%d]: offset %" PRId64
+                       " is needed next, but the log begins at %" PRId64
+                       ": lost to retention; on.data.loss=continue goes on and records the gap",
+                       topic, (int)range->partition, found.position, found.log_start);
+    case INPUT_TRUNCATED:
+        return err_set(err, ERR_DECISION, 0,
+                       "input '%s'[%d]: offset %" PRId64
+                       " is needed next, but the log %s (it ends at %" PRId64
+                       "): truncated by an unclean leader election, or made anew",
+                       topic, (int)range->partition, found.position,
+                       found.diverged ? "has diverged" : "is shorter", found.log_end);
+    }
+    return false;
+}
+
+/* Takes the next records into the empty hand. */
+static bool take(struct job *job, size_t read, bool *moved_out, struct err *err)
+{
+    struct hand *hand = &job->hand;
+    struct source_taken taken;
+
+    if (!source_take(job->source, read, hand->messages, HAND_RECORDS, &taken, err)) {
+        return false;
+    }
+    hand->range = job->read_range[read];
+    hand->at = 0;
+    hand->count = taken.count;
+    hand->made = false;
+    if (taken.count > 0) {
+        job->epochs[hand->range] = source_leader_epoch(job->source, read);
+        *moved_out = true;
+    }
+    if (taken.trouble != SOURCE_FINE) {
+        *moved_out = true;
+        return judge_trouble(job, read, &taken, err);
+    }
+    if (taken.done) {
+        const struct range *range = &job->reads[read];
+
+        job->read_done[read] = true;
+        *moved_out = true;
+        if (taken.stalled) {
+            const char *topic = job->batch.definition.inputs[range->input].topic;
+
+            return ledger_event(
+                job->ledger, EVENT_GAP, job->batch.number, clock_wall_ms(&job->clock), err,
+                "input '%s'[%d]: nothing readable between %" PRId64 " and %" PRId64 " (compacted)",
+                topic, (int)range->partition, taken.position, range->until);
+        }
+    }
+    return true;
+}
+
+static bool empty_hand(struct job *job, bool *moved_out, struct err *err)
+{
+    struct hand *hand = &job->hand;
+
+    while (hand->at < hand->count) {
+        bool moved = false;
+
+        if (job->sent == 1 && failpoint("deliver-first")) {
+            return err_set(err, ERR_FAILED, 0, "failpoint");
+        }
+        if (!send_record(job, &moved, err)) {
+            return false;
+        }
+        *moved_out |= moved;
+        if (!moved) {
+            sink_poll(job->sink, FULL_WAIT_MS); /* full: room comes with acknowledgements */
+            return true;
+        }
+    }
+    if (job->sent > 0 && failpoint("deliver-middle")) {
+        return err_set(err, ERR_FAILED, 0, "failpoint");
+    }
+    return true;
+}
+
+/* ---- the whole batch ---- */
+
+static bool checkpoint_steps(struct job *job, void *arg, struct err *err)
+{
+    struct batch *batch = &job->batch;
+    struct fence *fences = mem_array(job->outputs.count, sizeof(*fences));
+    struct progress *progress =
+        mem_array(batch->range_count * job->outputs.count, sizeof(*progress));
+    size_t fence_count = 0;
+    size_t progress_count = 0;
+    bool ok;
+
+    (void)arg;
+    for (size_t i = 0; i < job->outputs.count; i++) {
+        const struct output *output = &job->outputs.items[i];
+
+        if (output->fenced) {
+            fences[fence_count++] = (struct fence){
+                .topic = output->topic,
+                .partition = output->partition,
+                .offset = output->records > 0 ? output->next : output->fence,
+            };
+        }
+        for (size_t r = 0; r < batch->range_count && i < job->delivered.outputs; r++) {
+            const struct delivered_entry *entry =
+                &job->delivered.entries[r * job->delivered.outputs + i];
+
+            if (entry->offset >= 0) {
+                progress[progress_count++] = (struct progress){
+                    .range = (uint32_t)r,
+                    .topic = output->topic,
+                    .partition = output->partition,
+                    .offset = entry->offset,
+                    .records = entry->records,
+                };
+            }
+        }
+    }
+    ok = ledger_checkpoint(job->ledger, batch, fences, fence_count, progress, progress_count, err);
+    if (ok && failpoint("checkpoint-before-commit")) {
+        ok = err_set(err, ERR_FAILED, 0, "failpoint");
+    }
+    free(fences);
+    free(progress);
+    return ok;
+}
+
+/* R8: in a long batch, what is accounted for. */
+static bool checkpoint(struct job *job, struct err *err)
+{
+    int64_t now = clock_now_ms(&job->clock);
+
+    if (now - job->checkpoint_ms < CHECKPOINT_MS) {
+        return true;
+    }
+    job->checkpoint_ms = now;
+    if (!job_transaction(job, checkpoint_steps, NULL, err)) {
+        return false;
+    }
+    return !failpoint("checkpoint-after-commit") || err_set(err, ERR_FAILED, 0, "failpoint");
+}
+
+static bool pass(struct job *job, bool *moved_out, bool *read_out, struct err *err)
+{
+    size_t done = 0;
+
+    for (size_t read = 0; read < job->read_count; read++) {
+        if (job->hand.at == job->hand.count) {
+            if (job->read_done[read]) {
+                done++;
+                continue;
+            }
+            if (!take(job, read, moved_out, err)) {
+                return false;
+            }
+        }
+        if (!empty_hand(job, moved_out, err)) {
+            return false;
+        }
+    }
+    sink_poll(job->sink, 0);
+    *read_out = done == job->read_count && job->hand.at == job->hand.count;
+    return sink_check(job->sink, err);
+}
+
+bool deliver_run(struct job *job, struct err *err)
+{
+    for (;;) {
+        bool moved = false;
+        bool read = false;
+
+        if (!pass(job, &moved, &read, err) || !job_meanwhile(job, err) || !checkpoint(job, err)) {
+            return false;
+        }
+        if (read) {
+            if (sink_in_flight(job->sink) == 0) {
+                break;
+            }
+            sink_flush(job->sink, FLUSH_MS);
+        } else if (!moved) {
+            job_wait(job, IDLE_SLICE_MS);
+        }
+    }
+    job->acknowledged_ms = clock_now_ms(&job->clock);
+    return !failpoint("deliver-last-acked") || err_set(err, ERR_FAILED, 0, "failpoint");
+}

@@ -1,0 +1,518 @@
+/* A running job: the loop.
+ *
+ *     lock, ledger, clients ─► ready ─► start.c (asked and judged; a batch in doubt is read back)
+ *                                          │
+ *            ┌─────────────────────────────┘
+ *            ▼
+ *     wait for the tick ─► plan ─► deliver ─────────► settle ─► mark ─┐
+ *            ▲                        │   ▲             │             │
+ *            │                 broken ▼   │ read back   └ the next plan joins when its tick is due
+ *            │                     recover.c                          │
+ *            └────────────────────────────────────────────────────────┘
+ *
+ * A stop is looked for in every wait. Graceful: no further plan, the batch under way is finished. Forced: out at once,
+ * the batch stays unsettled and the next start finishes it; nothing is lost. */
+#include "job.h"
+
+#include "batch_plan.h"
+#include "deliver.h"
+#include "failpoint.h"
+#include "job_state.h"
+#include "kafka_client.h"
+#include "log.h"
+#include "mem.h"
+#include "recover.h"
+#include "settle.h"
+#include "source_ends.h"
+#include "start.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum {
+    FULL_PAUSE_MS = 1000,
+    TROUBLE_LOG_MS = 10000,
+    TROUBLE_TEXT_SIZE = 256,
+    CLOSE_MARK_MS = 5000,
+    BUSY_IDLE_MS = 20, /* interval 0: how soon to look again when there was nothing */
+};
+
+/* ---- what the parts share ---- */
+
+static bool job_stopped(void *arg)
+{
+    struct job *job = arg;
+
+    stop_serve(&job->stop);
+    return stop_forced(&job->stop) || (stop_requested(&job->stop) && !job->finishing);
+}
+
+struct patience job_patience(struct job *job, int64_t timeout_ms)
+{
+    return (struct patience){.timeout_ms = timeout_ms, .stopped = job_stopped, .arg = job};
+}
+
+static void log_state(struct job *job)
+{
+    log_notice("state: %s, batch %" PRId64 ", settled %" PRId64 ", in flight %" PRIu64
+               ", mark %" PRId64 ", WAL %" PRId64 " bytes",
+               protocol_state_name(job->state), job->identity.batch, job->identity.settled,
+               job->sink == NULL ? 0 : sink_in_flight(job->sink), mark_written(job->marks),
+               ledger_wal_bytes(job->ledger));
+}
+
+static void log_trouble(struct job *job)
+{
+    int64_t now = clock_now_ms(&job->clock);
+    char text[TROUBLE_TEXT_SIZE] = "";
+
+    if (now - job->trouble_ms < TROUBLE_LOG_MS) {
+        return;
+    }
+    job->trouble_ms = now;
+    if (job->state == PROTOCOL_DELIVERING && job->sink != NULL &&
+        job->progress_seen == sink_in_flight(job->sink) + job->sent) {
+        client_last_trouble(text, sizeof(text));
+        log_warning("batch %" PRId64 ": waiting for brokers (%" PRIu64 " records on their way)%s%s",
+                    job->batch.number, sink_in_flight(job->sink), text[0] ? ": " : "", text);
+    }
+    job->progress_seen = job->sink == NULL ? 0 : sink_in_flight(job->sink) + job->sent;
+}
+
+bool job_meanwhile(struct job *job, struct err *err)
+{
+    stop_serve(&job->stop);
+    if (job->stop.state_wanted) {
+        job->stop.state_wanted = false;
+        log_state(job);
+    }
+    if (stop_forced(&job->stop)) {
+        return err_set(err, ERR_FORCED, 0, "stopped at once");
+    }
+    log_trouble(job);
+    if (job->sink != NULL) {
+        sink_poll(job->sink, 0);
+    }
+    if (!mark_step(job->marks, err)) {
+        return false;
+    }
+    if (job->identity.settled > 0 && mark_written(job->marks) == job->identity.settled &&
+        failpoint("mark-after")) {
+        return err_set(err, ERR_FAILED, 0, "failpoint");
+    }
+    return recover_meanwhile(job, err);
+}
+
+void job_wait(struct job *job, int timeout_ms)
+{
+    struct pollfd fds[4] = {
+        {.fd = job->stop.fd, .events = POLLIN},
+        {.fd = mark_fd(job->marks), .events = POLLIN},
+        {.fd = job->sink == NULL ? -1 : sink_fd(job->sink), .events = POLLIN},
+        {.fd = job->state == PROTOCOL_DELIVERING ? source_fd(job->source) : -1, .events = POLLIN},
+    };
+
+    if (poll(fds, 4, timeout_ms) < 0 && errno != EINTR) {
+        log_error("poll: %s", strerror(errno));
+    }
+}
+
+void job_move(struct job *job, enum protocol_move move)
+{
+    enum protocol_state state = protocol_next(job->state, move, job->recovered);
+
+    log_debug("batch %" PRId64 ": %s → %s", job->batch.number, protocol_state_name(job->state),
+              protocol_state_name(state));
+    job->state = state;
+}
+
+struct protocol_self job_self(const struct job *job)
+{
+    struct protocol_self self = {
+        .uuid = job->identity.uuid,
+        .settled = job->identity.settled,
+        .in_doubt = job->state == PROTOCOL_IDLE ? 0 : job->batch.number,
+    };
+
+    memcpy(self.job, job->job_hash, sizeof(self.job));
+    return self;
+}
+
+bool job_transaction(struct job *job, job_steps steps, void *arg, struct err *err)
+{
+    bool told = false;
+
+    for (;;) {
+        if (ledger_begin(job->ledger, err) && steps(job, arg, err) &&
+            ledger_commit(job->ledger, err)) {
+            return true;
+        }
+        ledger_rollback(job->ledger);
+        if (err_action(err->kind) != ERR_PAUSE) {
+            return false;
+        }
+        if (!told) {
+            log_error("%s; paused, trying again every second", err->text);
+            told = true;
+        }
+        job_wait(job, FULL_PAUSE_MS);
+        stop_serve(&job->stop);
+        if (stop_requested(&job->stop)) {
+            return err_set(err, ERR_FORCED, 0, "stopped with the ledger's disk full");
+        }
+    }
+}
+
+static bool draw(char incarnation[INCARNATION_SIZE], struct err *err)
+{
+    uint32_t number;
+
+    if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number)) {
+        return err_set(err, ERR_FAILED, errno, "cannot draw a random number: %s", strerror(errno));
+    }
+    snprintf(incarnation, INCARNATION_SIZE, "%08" PRIx32, number);
+    return true;
+}
+
+bool job_new_incarnation(struct job *job, struct err *err)
+{
+    job->last_incarnation[0] = '\0';
+    return draw(job->incarnation, err) &&
+           ledger_new_producer(job->ledger, job->incarnation, clock_wall_ms(&job->clock), err);
+}
+
+/* ---- start and end ---- */
+
+static bool open_ledger(struct job *job, struct err *err)
+{
+    struct ledger_options options = {
+        .path = job->config->ledger_path,
+        .job = job->config->job_name,
+        .create = true,
+        .stopped = job_stopped,
+        .stopped_arg = job,
+    };
+    bool found;
+
+    if (!ledger_open(&options, &job->ledger, err)) {
+        return false;
+    }
+    ledger_identity(job->ledger, &job->identity);
+    clock_init(&job->clock, &CLOCK_SYSTEM, job->identity.last_ms);
+    job->began_ms = clock_now_ms(&job->clock);
+    if (!draw(job->incarnation, err) ||
+        !ledger_start(job->ledger, job->incarnation, clock_wall_ms(&job->clock), err) ||
+        !ledger_unsettled(job->ledger, &job->batch, &found, err)) {
+        return false;
+    }
+    if (found) {
+        job_move(job, PROTOCOL_FIND);
+        job->recovered = true;
+        job->finishing = true;
+    }
+    return !failpoint("start-after-ledger") || err_set(err, ERR_FAILED, 0, "failpoint");
+}
+
+bool job_make_source(struct job *job, struct err *err)
+{
+    struct config config = *job->config;
+
+    if (job->state == PROTOCOL_IN_DOUBT) {
+        config.isolation = job->batch.definition.isolation;
+    }
+    return source_new(&config, (uint32_t)job->inputs.count, &job->source, err);
+}
+
+static bool make_clients(struct job *job, struct err *err)
+{
+    struct client_options ask = {.purpose = CLIENT_ASK};
+
+    if (!client_new(job->config, &ask, &job->ask, err)) {
+        return false;
+    }
+    job->marks =
+        mark_writer_new(job->ask, job->config->group_id, job->identity.uuid, job->incarnation);
+    provenance_job(job->config->job_name, job->job_hash);
+    return true;
+}
+
+static void close_job(struct job *job)
+{
+    if (job->sink != NULL) {
+        sink_free(job->sink); /* gives its messages back: before the source */
+    }
+    deliver_end(job);
+    source_free(job->source);
+    readback_free(job->readback);
+    mark_writer_free(job->marks);
+    topic_facts_free(job->facts);
+    client_free(job->ask, "the asking client");
+    ledger_close(job->ledger);
+    batch_deinit(&job->batch);
+    delivered_deinit(&job->delivered);
+    definition_deinit(&job->definition);
+    ledger_inputs_deinit(&job->inputs);
+    outputs_deinit(&job->outputs);
+    free(job->suspects);
+    for (size_t i = 0; i < job->goal_count; i++) {
+        free((char *)(uintptr_t)job->goals[i].topic);
+    }
+    free(job->goals);
+}
+
+/* ---- a batch ---- */
+
+/* The policies of today may let a batch go on that those of its plan would stop: each decision is durable by itself. */
+static bool apply_policies(struct job *job, struct err *err)
+{
+    struct definition *definition = &job->batch.definition;
+    const struct config *config = job->config;
+
+    if (definition->on_bad_record == config->on_bad_record &&
+        definition->on_data_loss == config->on_data_loss) {
+        return true;
+    }
+    definition->on_bad_record = config->on_bad_record;
+    definition->on_data_loss = config->on_data_loss;
+    return ledger_event(job->ledger, EVENT_RECOVERY, job->batch.number, clock_wall_ms(&job->clock),
+                        err,
+                        "batch %" PRId64 " goes on with on.bad.record and on.data.loss of today",
+                        job->batch.number);
+}
+
+static bool replace_producer(struct job *job, struct err *err)
+{
+    log_warning("%s; the outcome of what is on its way is unknown: replacing the producer and "
+                "reading the outputs back",
+                err->text);
+    job_move(job, PROTOCOL_FAIL);
+    if (!recover_broken(job, err)) {
+        return false;
+    }
+    deliver_end(job);
+    return true;
+}
+
+/* Until every record is acknowledged, through as many producers as that takes. */
+static bool deliver_batch(struct job *job, struct err *err)
+{
+    for (;;) {
+        job_move(job, PROTOCOL_DELIVER);
+        if (job->recovered && failpoint("recover-deliver")) {
+            return err_set(err, ERR_FAILED, 0, "failpoint");
+        }
+        if (deliver_begin(job, err) && deliver_run(job, err)) {
+            job_move(job, PROTOCOL_ACKNOWLEDGE);
+            return !job->recovered || recover_check(job, err);
+        }
+        if (err_action(err->kind) != ERR_REPLACE || !replace_producer(job, err)) {
+            return false;
+        }
+    }
+}
+
+/* ---- waiting for the next one ---- */
+
+/* --until-end: every input has reached what was there at the start. */
+static bool at_goal(const struct job *job)
+{
+    for (size_t i = 0; i < job->inputs.count; i++) {
+        const struct ledger_input *input = &job->inputs.items[i];
+
+        if (input->next_offset < job_goal(job, input->topic, input->partition)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int64_t job_goal(const struct job *job, const char *topic, int32_t partition)
+{
+    if (!job->until_end) {
+        return INT64_MAX;
+    }
+    for (size_t i = 0; i < job->goal_count; i++) {
+        if (job->goals[i].partition == partition && strcmp(job->goals[i].topic, topic) == 0) {
+            return job->goals[i].offset;
+        }
+    }
+    return 0; /* added since */
+}
+
+static bool set_goals(struct job *job, struct err *err)
+{
+    struct patience patience = job_patience(job, -1);
+
+    job->goals = mem_array(job->inputs.count, sizeof(*job->goals));
+    for (size_t i = 0; i < job->inputs.count; i++) {
+        job->goals[i] = (struct ends_item){.topic = mem_text(job->inputs.items[i].topic),
+                                           .partition = job->inputs.items[i].partition};
+    }
+    job->goal_count = job->inputs.count;
+    return ends_get(job->ask,
+                    job->config->isolation == ISOLATION_READ_COMMITTED ? ENDS_COMMITTED : ENDS_LAST,
+                    job->goals, job->goal_count, &patience, err);
+}
+
+static void refresh_mark(struct job *job)
+{
+    if (job->identity.settled > 0 && mark_idle(job->marks) &&
+        (job->marked_ms == 0 || clock_now_ms(&job->clock) - job->marked_ms >= MARK_AGE_MS)) {
+        settle_mark(job);
+    }
+}
+
+/* Nothing is under way: waits for the tick and plans. *done_out: asked to stop, or at the goal. */
+static bool idle(struct job *job, bool *done_out, struct err *err)
+{
+    int64_t wait;
+
+    if (!job_meanwhile(job, err)) {
+        return false;
+    }
+    *done_out = stop_requested(&job->stop) || (job->until_end && at_goal(job));
+    if (*done_out) {
+        return true;
+    }
+    refresh_mark(job);
+    wait = tick_wait(&job->tick, clock_now_ms(&job->clock));
+    if (wait > 0) {
+        job_wait(job, wait < IDLE_SLICE_MS ? (int)wait : IDLE_SLICE_MS);
+        return true;
+    }
+    ledger_tidy(job->ledger);
+    if (!ledger_prune(job->ledger, job->config->ledger_keep_batches, err) ||
+        !ledger_check_file(job->ledger, err) || !start_refresh(job, err) ||
+        !settle_plan(job, err)) {
+        return false;
+    }
+    if (job->state == PROTOCOL_IDLE && job->tick.interval_ms == 0) {
+        job_wait(job, BUSY_IDLE_MS);
+    }
+    return true;
+}
+
+static bool loop(struct job *job, struct err *err)
+{
+    bool done = false;
+
+    if (job->state == PROTOCOL_READ) {
+        if (!apply_policies(job, err) || !deliver_batch(job, err) ||
+            !settle_batch(job, false, err)) {
+            return false;
+        }
+        /* The rest of the start belongs to the definition of today. */
+        source_free(job->source);
+        job->source = NULL;
+        if (!job_make_source(job, err)) {
+            return false;
+        }
+    }
+    job->facts_ms = 0;
+    tick_init(&job->tick, job->config->batch_interval_ms, clock_now_ms(&job->clock));
+    if (!start_refresh(job, err)) {
+        return false;
+    }
+    if (job->until_end) {
+        if (!set_goals(job, err)) {
+            return false;
+        }
+        job->tick.next_ms = clock_now_ms(&job->clock); /* the first batch waits for no tick */
+    }
+    while (!done) {
+        if (job->state == PROTOCOL_IDLE) {
+            if (!idle(job, &done, err)) {
+                return false;
+            }
+        } else if (!deliver_batch(job, err) || !settle_batch(job, true, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The last mark, as far as that goes within its time: the next start writes it again if need be. */
+static void finish_mark(struct job *job)
+{
+    int64_t end = clock_now_ms(&job->clock) + CLOSE_MARK_MS;
+    struct err err;
+
+    while (!mark_idle(job->marks) && clock_now_ms(&job->clock) < end && !stop_forced(&job->stop)) {
+        stop_serve(&job->stop);
+        if (!mark_step(job->marks, &err)) {
+            log_error("%s", err.text);
+            return;
+        }
+        job_wait(job, IDLE_SLICE_MS);
+    }
+}
+
+static bool ended(struct job *job, bool ok, struct err *err)
+{
+    const char *how = "stopped";
+
+    if (!ok && err->kind == ERR_STOPPED && stop_forced(&job->stop)) {
+        err->kind = ERR_FORCED;
+    } else if (!ok && err->kind == ERR_STOPPED) {
+        ok = true; /* asked to stop while waiting for brokers, with nothing under way */
+    }
+    if (!ok && job->ledger != NULL) {
+        struct err second;
+
+        how = err->text;
+        if (err->kind == ERR_FORCED) {
+            log_warning("%s; batch %" PRId64 " is unsettled: the next start finishes it", err->text,
+                        job->batch.number);
+        }
+        if (err->kind == ERR_LEDGER || err->kind == ERR_LEDGER_FULL ||
+            ledger_event(job->ledger, err->kind == ERR_DECISION ? EVENT_REFUSAL : EVENT_STOP,
+                         job->state == PROTOCOL_IDLE ? 0 : job->batch.number,
+                         clock_wall_ms(&job->clock), &second, "%s", how)) {
+            return false;
+        }
+        log_warning("the stop could not be noted in the ledger: %s", second.text);
+        return false;
+    }
+    if (ok) {
+        struct err second;
+
+        finish_mark(job);
+        if (!ledger_event(job->ledger, EVENT_STOP, 0, clock_wall_ms(&job->clock), &second, "%s",
+                          how)) {
+            log_warning("the stop could not be noted in the ledger: %s", second.text);
+        }
+    }
+    return ok;
+}
+
+bool job_run(const struct job_options *options, struct err *err)
+{
+    struct job *job = mem_zero(sizeof(*job));
+    bool ok;
+
+    job->config = options->config;
+    job->until_end = options->until_end;
+    clock_init(&job->clock, &CLOCK_SYSTEM, 0);
+    ok = stop_init(&job->stop, job->config->shutdown_graceful, job->config->shutdown_timeout_ms,
+                   err) &&
+         open_ledger(job, err) && make_clients(job, err);
+    if (ok) {
+        log_notice("ready: job '%s', ledger %s (%.12s, batch %" PRId64 "), start %s%s",
+                   job->config->job_name, job->config->ledger_path, job->identity.uuid,
+                   job->identity.batch, job->incarnation,
+                   job->state == PROTOCOL_IN_DOUBT ? ", a batch is in doubt" : "");
+        ok = ended(job, start_run(job, err) && loop(job, err), err);
+        if (ok) {
+            log_notice("stopped: everything is settled up to batch %" PRId64,
+                       job->identity.settled);
+        }
+    }
+    close_job(job);
+    free(job);
+    return ok;
+}

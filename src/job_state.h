@@ -1,0 +1,135 @@
+/* What the parts of a running job share: job.c (the loop), start.c, deliver.c, bad_record.c, recover.c. Nobody else
+ * includes this. Main thread. */
+#ifndef JOB_STATE_H
+#define JOB_STATE_H
+
+#include "batch.h"
+#include "clock.h"
+#include "config.h"
+#include "delivered.h"
+#include "ledger.h"
+#include "mark.h"
+#include "outputs.h"
+#include "patience.h"
+#include "protocol.h"
+#include "readback.h"
+#include "relay.h"
+#include "sink_idempotent.h"
+#include "source_ends.h"
+#include "source_read.h"
+#include "stop.h"
+#include "tick.h"
+#include "topic_facts.h"
+
+enum {
+    WATCH_MS =
+        180000, /* R5: so long after a start or a recovery every gap in our offsets is looked at */
+    GAP_LOOK_MS = 1000,    /* how often */
+    CHECKPOINT_MS = 5000,  /* R8 */
+    FENCE_AGE_MS = 240000, /* R6: a fence older than this is refreshed from the broker's end */
+    FACTS_AGE_MS = 5000,   /* how often partitions are counted again */
+    IDS_AGE_MS = 60000,    /* how often topic ids are asked again */
+    MARK_AGE_MS = 3600000, /* an idle job's mark is written again after this long (T4) */
+    IDLE_SLICE_MS = 100,   /* longest wait of a loop before it looks around */
+    HAND_RECORDS = 1000,
+};
+
+/* Messages taken from the source and not yet handed to the sink. */
+struct hand {
+    size_t range; /* of the batch */
+    rd_kafka_message_t **messages;
+    size_t at, count;
+    bool made; /* `record` is made of messages[at] */
+    struct sink_record record;
+    char text[PROVENANCE_TEXT_SIZE];
+};
+
+struct job {
+    const struct config *config;
+    bool until_end;
+    struct ledger *ledger;
+    struct ledger_identity identity; /* batch and settled are kept up to date */
+    struct job_clock clock;
+    struct tick tick;
+    struct stop stop;
+    int64_t began_ms; /* job clock: this process began (R3) */
+    char job_hash[PROVENANCE_JOB_SIZE];
+    char incarnation[INCARNATION_SIZE]; /* written into provenance: a new one for each producer */
+
+    rd_kafka_t *ask;
+    struct topic_facts *facts;
+    int64_t facts_ms; /* when partitions were counted */
+    int64_t asked_ms; /* when topic ids and configurations were asked */
+    struct source *source;
+    struct sink *sink; /* NULL until the first output */
+    struct mark_writer *marks;
+    int64_t marked_ms; /* job clock: when the last mark was begun; 0 = none by this process */
+
+    struct definition definition; /* of the next plan */
+    struct ledger_inputs inputs;
+    struct outputs outputs;
+    struct ends_item *goals; /* --until-end: the inputs' ends at start; topics are owned */
+    size_t goal_count;
+    int64_t planned_ms; /* job clock: when the last plan was made, or the process began */
+
+    /* The batch under way. */
+    struct batch batch;
+    enum protocol_state state;
+    bool recovered;
+    bool finishing; /* a batch is under way: only a forced stop ends a wait */
+    struct delivered delivered;
+    struct relay *relay;
+    struct range *reads; /* what is still to be read of its ranges */
+    size_t *read_range;  /* reads[i] belongs to ranges[read_range[i]] */
+    bool *read_done;
+    int32_t *epochs; /* per range: leader epoch of the last record read, −1 = none */
+    size_t read_count;
+    struct hand hand;
+    struct sink_suspect *suspects;
+    size_t suspect_count;
+    rd_kafka_message_t
+        *kept;     /* a suspect on its way: its message isn't freed by its acknowledgement */
+    int64_t found; /* records found delivered by recovery */
+    int64_t checkpoint_ms;
+    int64_t acknowledged_ms;
+    uint64_t sent; /* in this batch by this process */
+
+    /* Looking at the outputs (R5, O3). */
+    int64_t watch_until_ms; /* 0 = not watching */
+    int64_t gap_look_ms;
+    int64_t second_look_ms; /* 0 = done */
+    struct readback *readback;
+    char last_incarnation[INCARNATION_SIZE]; /* cache of ledger_knows_incarnation */
+    bool last_known;
+
+    int64_t trouble_ms;     /* when waiting was last looked at */
+    uint64_t progress_seen; /* and what stood there then */
+};
+
+/* Waits end only by a stop: at once while nothing is under way, by a forced one else. */
+struct patience job_patience(struct job *job, int64_t timeout_ms);
+
+/* What goes on beside everything else: signals, marks. Call it at least every IDLE_SLICE_MS. */
+MUST_CHECK bool job_meanwhile(struct job *job, struct err *err);
+
+/* Waits for records, acknowledgements, marks or signals, at most timeout_ms. */
+void job_wait(struct job *job, int timeout_ms);
+
+void job_move(struct job *job, enum protocol_move move);
+
+struct protocol_self job_self(const struct job *job);
+
+/* --until-end: how far the input partition is to be read; else INT64_MAX. */
+int64_t job_goal(const struct job *job, const char *topic, int32_t partition);
+
+/* Runs `steps` in a transaction; waits and repeats while the disk is full (design.md §5). */
+typedef bool (*job_steps)(struct job *job, void *arg, struct err *err);
+MUST_CHECK bool job_transaction(struct job *job, job_steps steps, void *arg, struct err *err);
+
+/* The reader of the inputs: as planned while a batch is in doubt (R0), else as set today. */
+MUST_CHECK bool job_make_source(struct job *job, struct err *err);
+
+/* A new incarnation for a new producer. */
+MUST_CHECK bool job_new_incarnation(struct job *job, struct err *err);
+
+#endif

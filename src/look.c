@@ -1,0 +1,216 @@
+/* Looking through output partitions.
+ *
+ * Every record is judged by its provenance header. Of the batch in doubt (or under way) it is noted in the table of
+ * what is delivered; of an earlier batch it is nothing new, unless it stands in a gap between our own records: then
+ * it was written late and is there twice; of a batch or a start that the ledger doesn't know it ends everything. */
+#include "look.h"
+
+#include "job_state.h"
+#include "log.h"
+#include "mem.h"
+#include "source_ends.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+void look_init(struct look *look, struct job *job, enum look_purpose purpose)
+{
+    *look = (struct look){
+        .job = job, .purpose = purpose, .delivered = &job->delivered, .last_ours_ms = -1};
+    look->spans = mem_array(job->outputs.count, sizeof(*look->spans));
+    look->outputs = mem_array(job->outputs.count, sizeof(*look->outputs));
+}
+
+void look_add(struct look *look, size_t output, int64_t from, int64_t until)
+{
+    const struct output *place = &look->job->outputs.items[output];
+
+    look->spans[look->count] = (struct readback_span){
+        .topic = place->topic, .partition = place->partition, .from = from, .until = until};
+    look->outputs[look->count++] = output;
+}
+
+void look_deinit(struct look *look)
+{
+    free(look->spans);
+    free(look->outputs);
+}
+
+/* ---- what a record found means ---- */
+
+static bool knows(struct job *job, const char *incarnation, bool *known_out, struct err *err)
+{
+    if (strcmp(job->last_incarnation, incarnation) != 0) {
+        if (!ledger_knows_incarnation(job->ledger, incarnation, &job->last_known, err)) {
+            return false;
+        }
+        memcpy(job->last_incarnation, incarnation, INCARNATION_SIZE);
+    }
+    *known_out = job->last_known;
+    return true;
+}
+
+static bool refuse(const struct job *job, enum found found, const struct provenance *provenance,
+                   const struct readback_span *span, int64_t offset, struct err *err)
+{
+    char where[TOPIC_NAME_MAX + 64];
+
+    snprintf(where, sizeof(where), "'%s'[%d] offset %" PRId64, span->topic, (int)span->partition,
+             offset);
+    if (found == FOUND_OTHER_LEDGER) {
+        return err_set(
+            err, ERR_DECISION, 0,
+            "%s was written by this job's name '%s' with another ledger (%s…, ours is "
+            "%.12s…): use that ledger, or another job.name; making a ledger anew from the "
+            "outputs (oncesink-recover rebuild) is not built yet",
+            where, job->config->job_name, provenance->ledger, job->identity.uuid);
+    }
+    if (found == FOUND_AHEAD) {
+        return err_set(err, ERR_DECISION, 0,
+                       "the ledger is stale: it has settled batch %" PRId64
+                       ", but %s belongs to batch %" PRId64
+                       " of it (an older copy, a restored backup, or a lost tail); start with the "
+                       "newest ledger; oncesink-recover reconcile is not built yet",
+                       job->identity.settled, where, provenance->batch);
+    }
+    return err_set(err, ERR_DECISION, 0,
+                   "a copy of this ledger has run: %s is of batch %" PRId64
+                   ", written by start %s, which this ledger doesn't know; keep one of the two; "
+                   "oncesink-recover reconcile is not built yet",
+                   where, provenance->batch, provenance->incarnation);
+}
+
+/* The batch's range that a record came from; false when it is none of them. */
+static bool range_of(const struct batch *batch, const struct provenance *provenance,
+                     size_t *range_out)
+{
+    for (size_t i = 0; i < batch->range_count; i++) {
+        const struct range *range = &batch->ranges[i];
+
+        if (range->partition == provenance->partition && provenance->offset >= range->from &&
+            provenance->offset < range->until &&
+            strcmp(batch->definition.inputs[range->input].topic, provenance->topic) == 0) {
+            *range_out = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool note_double(struct look *look, const struct provenance *provenance,
+                        const struct readback_span *span, int64_t offset, struct err *err)
+{
+    struct job *job = look->job;
+
+    look->doubled++;
+    log_warning("'%s'[%d] offset %" PRId64 ": record '%s'[%d] offset %" PRId64 " of batch %" PRId64
+                " is there twice or out of order; noted as an event, nothing else to do",
+                span->topic, (int)span->partition, offset, provenance->topic,
+                (int)provenance->partition, provenance->offset, provenance->batch);
+    return ledger_event(job->ledger, EVENT_DOUBLE, provenance->batch, clock_wall_ms(&job->clock),
+                        err,
+                        "'%s'[%d] offset %" PRId64 ": record '%s'[%d] offset %" PRId64
+                        " again, written by start %s",
+                        span->topic, (int)span->partition, offset, provenance->topic,
+                        (int)provenance->partition, provenance->offset, provenance->incarnation);
+}
+
+static bool found_in_doubt(struct look *look, size_t output, const struct provenance *provenance,
+                           const struct readback_span *span, int64_t offset, struct err *err)
+{
+    struct job *job = look->job;
+    size_t range;
+
+    if (look->purpose == LOOK_GAP && strcmp(provenance->incarnation, job->incarnation) == 0) {
+        return true; /* our own, acknowledged or on its way */
+    }
+    if (!range_of(&job->batch, provenance, &range)) {
+        return err_set(err, ERR_DECISION, 0,
+                       "'%s'[%d] offset %" PRId64 " says that it is record '%s'[%d] offset %" PRId64
+                       " of batch %" PRId64
+                       ", which has no such record: a copy of this ledger has run",
+                       span->topic, (int)span->partition, offset, provenance->topic,
+                       (int)provenance->partition, provenance->offset, provenance->batch);
+    }
+    look->last_ours_ms = clock_now_ms(&job->clock);
+    look->found++;
+    if (delivered_add(look->delivered, range, output, provenance->offset, provenance->index)) {
+        return true;
+    }
+    if (look->purpose == LOOK_BACK) {
+        look->doubled++; /* the check before settling names it */
+        return true;
+    }
+    return note_double(look, provenance, span, offset, err);
+}
+
+static bool on_found(void *arg, size_t span_index, const rd_kafka_message_t *message,
+                     struct err *err)
+{
+    struct look *look = arg;
+    struct job *job = look->job;
+    const struct readback_span *span = &look->spans[span_index];
+    struct protocol_self self = job_self(job);
+    struct provenance provenance;
+    bool known = false;
+    enum found found;
+
+    if (!relay_provenance(message, &provenance)) {
+        return true;
+    }
+    if (!knows(job, provenance.incarnation, &known, err)) {
+        return false;
+    }
+    found = protocol_judge_record(&self, &provenance, known);
+    switch (found) {
+    case FOUND_STRANGER:
+        return true;
+    case FOUND_EARLIER:
+        if (look->purpose == LOOK_GAP && strcmp(provenance.incarnation, job->incarnation) != 0) {
+            return note_double(look, &provenance, span, message->offset, err);
+        }
+        return true;
+    case FOUND_IN_DOUBT:
+        return found_in_doubt(look, look->outputs[span_index], &provenance, span, message->offset,
+                              err);
+    case FOUND_AHEAD:
+    case FOUND_COPY:
+    case FOUND_OTHER_LEDGER:
+        return refuse(job, found, &provenance, span, message->offset, err);
+    }
+    return false;
+}
+
+bool look_read(struct look *look, struct err *err)
+{
+    struct job *job = look->job;
+    struct patience patience = job_patience(job, -1);
+
+    if (job->readback == NULL && !readback_new(job->config, &job->readback, err)) {
+        return false;
+    }
+    return readback_read(job->readback, look->spans, look->count, on_found, look, &patience, err);
+}
+
+/* Moves every span's end to the log's end of now. */
+bool look_extend(struct look *look, struct err *err)
+{
+    struct job *job = look->job;
+    struct ends_item *items = mem_array(look->count, sizeof(*items));
+    struct patience patience = job_patience(job, -1);
+    bool ok;
+
+    for (size_t i = 0; i < look->count; i++) {
+        items[i] = (struct ends_item){.topic = look->spans[i].topic,
+                                      .partition = look->spans[i].partition};
+    }
+    ok = ends_get(job->ask, ENDS_LAST, items, look->count, &patience, err);
+    for (size_t i = 0; ok && i < look->count; i++) {
+        if (items[i].offset > look->spans[i].until) {
+            look->spans[i].until = items[i].offset;
+        }
+    }
+    free(items);
+    return ok;
+}

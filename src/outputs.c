@@ -1,0 +1,105 @@
+/* The output partitions of a job. */
+#include "outputs.h"
+
+#include "mem.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void outputs_deinit(struct outputs *outputs)
+{
+    for (size_t i = 0; i < outputs->count; i++) {
+        free(outputs->items[i].topic);
+    }
+    free(outputs->items);
+    *outputs = (struct outputs){0};
+}
+
+int64_t outputs_find(const struct outputs *outputs, const char *topic, int32_t partition)
+{
+    for (size_t i = 0; i < outputs->count; i++) {
+        if (outputs->items[i].partition == partition &&
+            strcmp(outputs->items[i].topic, topic) == 0) {
+            return (int64_t)i;
+        }
+    }
+    return -1;
+}
+
+size_t outputs_add(struct outputs *outputs, const char *topic, int32_t partition)
+{
+    int64_t found = outputs_find(outputs, topic, partition);
+
+    if (found >= 0) {
+        return (size_t)found;
+    }
+    outputs->items = mem_grow(outputs->items, outputs->count + 1, sizeof(*outputs->items));
+    outputs->items[outputs->count] = (struct output){
+        .topic = mem_text(topic),
+        .partition = partition,
+        .next = -1,
+        .expected = -1,
+        .look_from = -1,
+    };
+    return outputs->count++;
+}
+
+/* Moves the entry of that partition from one table to the other, or makes it there. */
+static void hand_over(struct outputs *from, struct outputs *to, const char *topic,
+                      int32_t partition)
+{
+    int64_t found = outputs_find(from, topic, partition);
+
+    if (outputs_find(to, topic, partition) >= 0) {
+        return;
+    }
+    if (found < 0) {
+        outputs_add(to, topic, partition);
+        return;
+    }
+    to->items = mem_grow(to->items, to->count + 1, sizeof(*to->items));
+    to->items[to->count++] = from->items[found];
+    from->items[found].topic = mem_text(topic); /* the old table still frees its own */
+}
+
+void outputs_arrange(struct outputs *outputs, const struct definition *definition)
+{
+    struct outputs arranged = {0};
+
+    for (size_t i = 0; i < definition->output_count; i++) {
+        for (int32_t p = 0; p < definition->outputs[i].partitions; p++) {
+            hand_over(outputs, &arranged, definition->outputs[i].topic, p);
+        }
+    }
+    for (size_t i = 0; i < outputs->count; i++) {
+        hand_over(outputs, &arranged, outputs->items[i].topic, outputs->items[i].partition);
+    }
+    outputs_deinit(outputs);
+    *outputs = arranged;
+}
+
+void outputs_begin(struct outputs *outputs)
+{
+    for (size_t i = 0; i < outputs->count; i++) {
+        outputs->items[i].fenced = false;
+        outputs->items[i].fence = -1;
+        outputs->items[i].records = 0;
+    }
+}
+
+void outputs_delivered(struct output *output, int64_t offset)
+{
+    assert(offset >= 0);
+    if (output->expected >= 0) {
+        if (offset > output->expected) {
+            if (output->gap_from == output->gap_until) {
+                output->gap_from = output->expected;
+            }
+            output->gap_until = offset;
+        }
+        output->expected = offset + 1;
+    }
+    output->next = offset + 1;
+    output->records++;
+}

@@ -1,0 +1,135 @@
+/* The protocol's moves and conclusions: what state the batch is in, which move may follow, and what is concluded from
+ * what was found. Functions over structs: no I/O, no clock. Main thread. */
+#ifndef PROTOCOL_H
+#define PROTOCOL_H
+
+#include "batch.h"
+#include "mark_text.h"
+#include "provenance.h"
+
+/* ---- a batch's life (drawn in protocol.c) ---- */
+
+enum protocol_state {
+    PROTOCOL_IDLE,       /* everything is settled */
+    PROTOCOL_PLANNED,    /* plan, definition and fences are durable; nothing went out */
+    PROTOCOL_DELIVERING, /* records are on their way */
+    PROTOCOL_BROKEN,     /* the outcome of some is unknown and the old producer may still live */
+    PROTOCOL_IN_DOUBT,   /* no producer of ours lives; what arrived isn't known */
+    PROTOCOL_READ,       /* settle wait over, outputs read back: what arrived is known */
+    PROTOCOL_DELIVERED,  /* every record is acknowledged */
+    PROTOCOL_CHECKED,    /* a recovered batch was read once more (R5) */
+    PROTOCOL_STATE_COUNT,
+};
+
+enum protocol_move {
+    PROTOCOL_PLAN,        /* the plan was committed */
+    PROTOCOL_FIND,        /* at start: the ledger has an unsettled batch */
+    PROTOCOL_DELIVER,     /* the first record may go out */
+    PROTOCOL_FAIL,        /* a delivery failed or its answer is unknown */
+    PROTOCOL_DESTROY,     /* the old producer is purged and destroyed (R2) */
+    PROTOCOL_READ_BACK,   /* the settle wait is over and the outputs are read (R3, R4) */
+    PROTOCOL_ACKNOWLEDGE, /* the last acknowledgement came */
+    PROTOCOL_CHECK,       /* read once more before settling (R5) */
+    PROTOCOL_SETTLE,      /* the settlement was committed */
+    PROTOCOL_MOVE_COUNT,
+};
+
+/* The state after the move; a move that isn't allowed is a defect and asserted. `recovered`: the batch went through
+ * recovery and must be checked before it is settled. */
+enum protocol_state protocol_next(enum protocol_state state, enum protocol_move move,
+                                  bool recovered);
+bool protocol_allows(enum protocol_state state, enum protocol_move move, bool recovered);
+const char *protocol_state_name(enum protocol_state state);
+
+/* R3: the settle wait that began at `began_ms` is over at `now_ms`; last_ours_ms: when a record of ours was last seen
+ * to appear, −1 = none was. Any clock, the same for all. */
+bool protocol_wait_over(int64_t now_ms, int64_t began_ms, int64_t last_ours_ms, int64_t settle_ms);
+
+/* ---- who we are, to compare with what is found ---- */
+
+struct protocol_self {
+    const char *uuid; /* the ledger's */
+    char job[PROVENANCE_JOB_SIZE];
+    int64_t settled;  /* last batch settled, 0 = none */
+    int64_t in_doubt; /* the unsettled batch, 0 = none */
+};
+
+/* ---- a record found in an output ---- */
+
+enum found {
+    FOUND_STRANGER,     /* no provenance of this job */
+    FOUND_EARLIER,      /* ours, of a settled batch */
+    FOUND_IN_DOUBT,     /* ours, of the unsettled batch: delivered */
+    FOUND_AHEAD,        /* this ledger's, of a batch that it doesn't know: the ledger is stale */
+    FOUND_COPY,         /* this ledger's, by a start that it doesn't know: a copy of it ran */
+    FOUND_OTHER_LEDGER, /* this job's, by another ledger */
+};
+
+/* `provenance` NULL: the record has none. `incarnation_known`: the ledger has run under its incarnation. */
+enum found protocol_judge_record(const struct protocol_self *self,
+                                 const struct provenance *provenance, bool incarnation_known);
+
+/* ---- the group's mark at start (O2, O4) ---- */
+
+enum mark_verdict {
+    MARK_FINE,         /* it says what the ledger says */
+    MARK_BEHIND,       /* older, or absent: write it again */
+    MARK_FOREIGN_TEXT, /* offsets without a mark: someone moved them; the ledger wins, write it again */
+    MARK_OTHER_LEDGER, /* refuse: another ledger has the job's name (or ours was lost and made anew) */
+    MARK_AHEAD,        /* refuse: the ledger is stale */
+    MARK_COPY,         /* refuse: a copy of the ledger ran */
+};
+
+struct mark_found {
+    bool present;  /* any partition has an offset */
+    bool all_ours; /* every partition that has an offset has a mark's text */
+    bool any_ours; /* at least one has */
+    struct mark_text
+        text; /* with any_ours: the one with the highest batch, another ledger's first */
+    bool incarnation_known; /* of text */
+};
+
+enum mark_verdict protocol_judge_mark(const struct protocol_self *self,
+                                      const struct mark_found *mark);
+
+/* ---- an output partition at start or before a read-back (R8) ---- */
+
+enum output_verdict {
+    OUTPUT_FINE,
+    OUTPUT_GONE_BEFORE, /* log start above our place: nothing in doubt, so it is ordinary retention */
+    OUTPUT_RENEWED,     /* another topic of that name, nothing in doubt: begin at its start */
+    OUTPUT_LOG_START,   /* stop: log start above the fence of the batch in doubt */
+    OUTPUT_RECREATED,   /* stop: another topic id while a batch is in doubt */
+    OUTPUT_SHORT,       /* stop: the end is below our place */
+    OUTPUT_MISSING,     /* stop: the topic or the partition isn't there */
+};
+
+struct output_found {
+    bool in_doubt; /* the batch in doubt has a fence here */
+    bool exists;
+    bool other_id; /* both topic ids are known and differ */
+    int64_t place; /* the fence, or the next offset we expect; −1 = unknown */
+    int64_t log_start, log_end;
+};
+
+enum output_verdict protocol_judge_output(const struct output_found *found);
+
+/* ---- an input partition that can't be read on (design.md §5) ---- */
+
+enum input_verdict {
+    INPUT_FINE,
+    INPUT_SKIP,      /* lost to retention, and the policy says go on: continue at log_start */
+    INPUT_LOST,      /* stop: lost to retention */
+    INPUT_TRUNCATED, /* stop: the log ends below our offset, or diverged */
+};
+
+struct input_found {
+    int64_t position; /* first offset that is still needed */
+    int64_t log_start, log_end;
+    bool diverged; /* the leader's epoch says that what we read is no longer there */
+    enum on_data_loss policy;
+};
+
+enum input_verdict protocol_judge_input(const struct input_found *found);
+
+#endif

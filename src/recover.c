@@ -1,0 +1,498 @@
+/* What was found → what to do, and doing it.
+ *
+ *     at start                          in the running process
+ *     fences, tails from the ledger     suspects noted, purge → destroy (R2)
+ *            └──────────────┬───────────────────┘
+ *                   outputs judged (R8)
+ *                           │
+ *             ┌─► log ends asked → read to there ─┐   until the settle time has passed since the beginning and
+ *             └───────────────────────────────────┘   since the last record of ours appeared (R3, R4)
+ *                           │
+ *            delivered: per source and output partition the highest offset found
+ *                           │
+ *            first record of each partition alone, its gap looked at (R5), the rest, once more from fence to end
+ *
+ * Every record found is judged by protocol_judge_record; what this file adds is where the records come from. */
+#include "recover.h"
+
+#include "deliver.h"
+#include "failpoint.h"
+#include "job_state.h"
+#include "log.h"
+#include "look.h"
+#include "mem.h"
+#include "source_ends.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    WAIT_SLICE_MS = 40,
+    NEW_LEDGER_LOOK = 1000, /* O4: so many offsets of an output that the ledger doesn't know */
+    SETTLE_MS = 1000,
+    SETTLE_REPLICATED_MS = 3000,
+};
+
+/* ---- where to look, judged first (R8) ---- */
+
+static bool judge_output(struct job *job, struct output *output, const struct output_found *found,
+                         int64_t *from_out, struct err *err)
+{
+    const char *way_out = "oncesink-recover resolve is not built yet";
+
+    *from_out = found->place;
+    switch (protocol_judge_output(found)) {
+    case OUTPUT_FINE:
+        if (found->place < 0) {
+            *from_out = found->log_end - NEW_LEDGER_LOOK;
+        }
+        break;
+    case OUTPUT_GONE_BEFORE:
+        break;
+    case OUTPUT_RENEWED:
+        log_warning("output '%s'[%d] is another topic than before; going on at its start",
+                    output->topic, (int)output->partition);
+        output->next = 0;
+        *from_out = 0;
+        return ledger_event(job->ledger, EVENT_TOPIC, 0, clock_wall_ms(&job->clock), err,
+                            "output '%s'[%d] is another topic than before", output->topic,
+                            (int)output->partition);
+    case OUTPUT_LOG_START:
+        return err_set(err, ERR_DECISION, 0,
+                       "batch %" PRId64 " is in doubt and its fence in output '%s'[%d] is %" PRId64
+                       ", but the log begins at %" PRId64 ": what was delivered can't be told; %s",
+                       job->batch.number, output->topic, (int)output->partition, found->place,
+                       found->log_start, way_out);
+    case OUTPUT_RECREATED:
+        return err_set(err, ERR_DECISION, 0,
+                       "batch %" PRId64 " is in doubt and output '%s' was made anew (fence %" PRId64
+                       ", log start %" PRId64 "): what was delivered can't be told; %s",
+                       job->batch.number, output->topic, found->place, found->log_start, way_out);
+    case OUTPUT_SHORT:
+        return err_set(
+            err, ERR_DECISION, 0,
+            "output '%s'[%d] ends at %" PRId64 " (log start %" PRId64 "), below the %" PRId64
+            " that the ledger knows: cut by an unclean leader election, or made anew; %s",
+            output->topic, (int)output->partition, found->log_end, found->log_start, found->place,
+            way_out);
+    case OUTPUT_MISSING:
+        return err_set(err, ERR_DECISION, 0,
+                       "output '%s'[%d] isn't there, but the ledger has delivered to it",
+                       output->topic, (int)output->partition);
+    }
+    if (*from_out < found->log_start) {
+        *from_out = found->log_start;
+    }
+    return true;
+}
+
+static bool is_due(const struct job *job, const struct output *output, bool again)
+{
+    if (job->state == PROTOCOL_IN_DOUBT && output->fenced) {
+        return true;
+    }
+    return !again && !output->looked;
+}
+
+/* Fills the look with every output to look through. again: only those of the batch in doubt. */
+static bool choose(struct look *look, bool again, struct err *err)
+{
+    struct job *job = look->job;
+    struct ends_item *first = mem_array(job->outputs.count, sizeof(*first));
+    struct ends_item *last = mem_array(job->outputs.count, sizeof(*last));
+    size_t *place = mem_array(job->outputs.count, sizeof(*place));
+    struct patience patience = job_patience(job, -1);
+    size_t count = 0;
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < job->outputs.count; i++) {
+        struct output *output = &job->outputs.items[i];
+        const struct topic_fact *fact = topic_facts_find(job->facts, output->topic);
+
+        if (!is_due(job, output, again)) {
+            continue;
+        }
+        if (fact == NULL && !output->fenced) {
+            continue; /* an error topic of another time */
+        }
+        if (fact != NULL && output->partition >= fact->partitions) {
+            struct output_found found = {.in_doubt = output->fenced, .exists = false};
+            int64_t from;
+
+            ok = !output->fenced || judge_output(job, output, &found, &from, err);
+            continue;
+        }
+        first[count] = (struct ends_item){.topic = output->topic, .partition = output->partition};
+        last[count] = first[count];
+        place[count++] = i;
+    }
+    ok = ok && ends_get(job->ask, ENDS_FIRST, first, count, &patience, err) &&
+         ends_get(job->ask, ENDS_LAST, last, count, &patience, err);
+    for (size_t i = 0; ok && i < count; i++) {
+        struct output *output = &job->outputs.items[place[i]];
+        const struct topic_fact *fact = topic_facts_find(job->facts, output->topic);
+        bool in_doubt = job->state == PROTOCOL_IN_DOUBT && output->fenced;
+        bool before = in_doubt && (output->next < 0 || output->fence < output->next);
+        struct output_found found = {
+            .in_doubt = in_doubt,
+            .exists = true,
+            .other_id = fact != NULL && fact->topic_id[0] != '\0' && output->topic_id[0] != '\0' &&
+                        strcmp(fact->topic_id, output->topic_id) != 0,
+            .place = before ? output->fence : output->next,
+            .log_start = first[i].offset,
+            .log_end = last[i].offset,
+        };
+        int64_t from;
+
+        ok = judge_output(job, output, &found, &from, err);
+        if (ok) {
+            look_add(look, place[i], from, last[i].offset);
+        }
+    }
+    free(first);
+    free(last);
+    free(place);
+    return ok;
+}
+
+/* ---- the settle wait with the read-back in it ---- */
+
+static int64_t settle_ms(const struct job *job)
+{
+    if (job->config->recovery_settle_ms >= 0) {
+        return job->config->recovery_settle_ms;
+    }
+    for (size_t i = 0; i < job->outputs.count; i++) {
+        const struct topic_fact *fact = topic_facts_find(job->facts, job->outputs.items[i].topic);
+
+        if (fact != NULL && fact->replicas > 1) {
+            return SETTLE_REPLICATED_MS;
+        }
+    }
+    return SETTLE_MS;
+}
+
+/* R3: whether the wait was over is asked before the ends are, so that the last read reaches an end of after it. */
+static bool wait_and_read(struct look *look, int64_t began_ms, struct err *err)
+{
+    struct job *job = look->job;
+
+    for (;;) {
+        bool over = protocol_wait_over(clock_now_ms(&job->clock), began_ms, look->last_ours_ms,
+                                       settle_ms(job));
+        int64_t found = look->found;
+
+        if (!look_extend(look, err) || !look_read(look, err)) {
+            return false;
+        }
+        if (over && look->found == found) {
+            return true;
+        }
+        if (!over) {
+            job_wait(job, WAIT_SLICE_MS);
+        }
+        if (!job_meanwhile(job, err)) {
+            return false;
+        }
+    }
+}
+
+static void after_look(struct look *look, bool recovered)
+{
+    struct job *job = look->job;
+
+    for (size_t i = 0; i < look->count; i++) {
+        struct output *output = &job->outputs.items[look->outputs[i]];
+
+        output->looked = true;
+        output->next = look->spans[i].until;
+        output->refreshed_wall_ms = clock_wall_ms(&job->clock);
+        output->expected = look->spans[i].until;
+        output->look_from = look->spans[i].until;
+        output->gap_from = output->gap_until = 0;
+    }
+    for (size_t i = 0; recovered && i < job->outputs.count; i++) {
+        job->outputs.items[i].alone = true;
+    }
+    job->watch_until_ms = clock_now_ms(&job->clock) + WATCH_MS;
+}
+
+static bool note_found(struct job *job, const struct look *look, struct err *err)
+{
+    int64_t planned = batch_planned(&job->batch);
+
+    job->found = 0;
+    for (size_t i = 0; i < job->delivered.ranges * job->delivered.outputs; i++) {
+        job->found += job->delivered.entries[i].records;
+    }
+    log_info("recovery of batch %" PRId64 ": %" PRId64 " of at most %" PRId64
+             " records were delivered; delivering the rest",
+             job->batch.number, job->found, planned);
+    return ledger_event(job->ledger, EVENT_RECOVERY, job->batch.number, clock_wall_ms(&job->clock),
+                        err,
+                        "batch %" PRId64 ": found %" PRId64 " of at most %" PRId64
+                        " records delivered, %" PRId64 " twice",
+                        job->batch.number, job->found, planned, look->doubled);
+}
+
+bool recover_look(struct job *job, struct err *err)
+{
+    struct look look;
+    bool in_doubt = job->state == PROTOCOL_IN_DOUBT;
+    bool ok;
+
+    if (in_doubt && failpoint("recover-begin")) {
+        return err_set(err, ERR_FAILED, 0, "failpoint");
+    }
+    look_init(&look, job, LOOK_BACK);
+    ok = choose(&look, false, err);
+    if (ok && look.count > 0) {
+        ok = in_doubt ? wait_and_read(&look, job->began_ms, err) : look_read(&look, err);
+    }
+    if (ok && look.count > 0) {
+        after_look(&look, in_doubt);
+        if (in_doubt) {
+            job_move(job, PROTOCOL_READ_BACK);
+            ok = note_found(job, &look, err);
+        } else {
+            job->second_look_ms = job->began_ms + settle_ms(job);
+        }
+    }
+    if (ok && in_doubt && failpoint("recover-read")) {
+        ok = err_set(err, ERR_FAILED, 0, "failpoint");
+    }
+    look_deinit(&look);
+    return ok;
+}
+
+/* ---- a producer replaced in the running process ---- */
+
+static void keep_suspects(struct job *job)
+{
+    free(job->suspects);
+    job->suspects = sink_suspects(job->sink, &job->suspect_count);
+}
+
+bool recover_broken(struct job *job, struct err *err)
+{
+    struct look look;
+    int64_t began_ms;
+    bool ok;
+
+    assert(job->state == PROTOCOL_BROKEN);
+    job->recovered = true;
+    keep_suspects(job);
+    if (failpoint("replace-after-purge")) {
+        return err_set(err, ERR_FAILED, 0, "failpoint");
+    }
+    sink_free(job->sink);
+    job->sink = NULL;
+    job_move(job, PROTOCOL_DESTROY);
+    if (failpoint("replace-after-destroy")) {
+        return err_set(err, ERR_FAILED, 0, "failpoint");
+    }
+    began_ms = clock_now_ms(&job->clock);
+    if (!recover_look_at_gaps(job, err) || !job_new_incarnation(job, err)) {
+        return false;
+    }
+    for (size_t i = 0; i < job->outputs.count; i++) {
+        struct output *output = &job->outputs.items[i];
+
+        if (output->fenced && output->next > output->fence && output->records > 0) {
+            output->fence = output->next; /* acknowledged up to here, and noted in `delivered` */
+        }
+    }
+    look_init(&look, job, LOOK_BACK);
+    ok = choose(&look, true, err) && wait_and_read(&look, began_ms, err);
+    if (ok) {
+        after_look(&look, true);
+        job_move(job, PROTOCOL_READ_BACK);
+        ok = note_found(job, &look, err);
+    }
+    look_deinit(&look);
+    return ok;
+}
+
+bool recover_replace_drained(struct job *job, struct err *err)
+{
+    if (sink_check(job->sink, err)) {
+        return true;
+    }
+    assert(sink_drained(job->sink));
+    log_notice("replacing the producer, every answer of which is known");
+    return deliver_replace_sink(job, err);
+}
+
+/* ---- once more before settling (R5) ---- */
+
+/* From each fence, or from the log's start when that has moved above it, to the end. */
+static bool check_spans(struct look *look, struct err *err)
+{
+    struct job *job = look->job;
+    struct ends_item *first = mem_array(job->batch.fence_count, sizeof(*first));
+    struct patience patience = job_patience(job, -1);
+    bool ok;
+
+    for (size_t i = 0; i < job->batch.fence_count; i++) {
+        first[i] = (struct ends_item){.topic = job->batch.fences[i].topic,
+                                      .partition = job->batch.fences[i].partition};
+    }
+    ok = ends_get(job->ask, ENDS_FIRST, first, job->batch.fence_count, &patience, err);
+    for (size_t i = 0; ok && i < job->batch.fence_count; i++) {
+        const struct fence *fence = &job->batch.fences[i];
+        int64_t output = outputs_find(&job->outputs, fence->topic, fence->partition);
+        int64_t from = fence->offset > first[i].offset ? fence->offset : first[i].offset;
+
+        assert(output >= 0);
+        look_add(look, (size_t)output, from, from);
+    }
+    free(first);
+    return ok && look_extend(look, err);
+}
+
+/* What the last acknowledgement says must be seen again, unless the log's start has passed the fence meanwhile. */
+static bool compare_check(struct job *job, const struct look *look, struct err *err)
+{
+    const struct delivered *seen = look->delivered;
+
+    for (size_t s = 0; s < look->count; s++) {
+        size_t output = look->outputs[s];
+
+        for (size_t r = 0; r < seen->ranges && job->batch.fences[s].offset == look->spans[s].from;
+             r++) {
+            int64_t there = seen->entries[r * seen->outputs + output].offset;
+            int64_t ours = job->delivered.entries[r * seen->outputs + output].offset;
+            const struct range *range = &job->batch.ranges[r];
+
+            if (there < ours) {
+                return err_set(err, ERR_DECISION, 0,
+                               "batch %" PRId64 " has delivered '%s'[%d] up to offset %" PRId64
+                               " to '%s'[%d], but there it ends with %" PRId64
+                               ": something removes records from the output, or their headers",
+                               job->batch.number, job->batch.definition.inputs[range->input].topic,
+                               (int)range->partition, ours, look->spans[s].topic,
+                               (int)look->spans[s].partition, there);
+            }
+        }
+    }
+    return true;
+}
+
+bool recover_check(struct job *job, struct err *err)
+{
+    struct delivered seen;
+    struct look look;
+    bool ok;
+
+    delivered_init(&seen, job->batch.range_count, job->outputs.count);
+    recover_seed(job, &seen);
+    look_init(&look, job, LOOK_CHECK);
+    look.delivered = &seen;
+    ok = check_spans(&look, err);
+    if (ok) {
+        int64_t *from = mem_array(look.count, sizeof(*from));
+
+        for (size_t i = 0; i < look.count; i++) {
+            from[i] = look.spans[i].from;
+        }
+        ok = look_read(&look, err);
+        for (size_t i = 0; i < look.count; i++) {
+            look.spans[i].from = from[i];
+        }
+        free(from);
+    }
+    ok = ok && compare_check(job, &look, err);
+    if (ok) {
+        job_move(job, PROTOCOL_CHECK);
+    }
+    if (ok && failpoint("recover-check")) {
+        ok = err_set(err, ERR_FAILED, 0, "failpoint");
+    }
+    delivered_deinit(&seen);
+    look_deinit(&look);
+    return ok;
+}
+
+void recover_seed(const struct job *job, struct delivered *delivered)
+{
+    for (size_t i = 0; i < job->batch.progress_count; i++) {
+        const struct progress *progress = &job->batch.progress[i];
+        int64_t output = outputs_find(&job->outputs, progress->topic, progress->partition);
+        struct delivered_entry *entry;
+
+        assert(output >= 0 && (size_t)output < delivered->outputs);
+        entry = &delivered->entries[progress->range * delivered->outputs + (size_t)output];
+        entry->offset = progress->offset;
+        entry->index = INT32_MAX;
+        entry->records = (uint32_t)progress->records;
+    }
+}
+
+/* ---- gaps and the second look ---- */
+
+bool recover_look_at_gaps(struct job *job, struct err *err)
+{
+    struct look look;
+    bool ok;
+
+    look_init(&look, job, LOOK_GAP);
+    for (size_t i = 0; i < job->outputs.count; i++) {
+        struct output *output = &job->outputs.items[i];
+
+        if (output->gap_from < output->gap_until) {
+            look_add(&look, i, output->gap_from, output->gap_until);
+            output->gap_from = output->gap_until = 0;
+        }
+    }
+    ok = look.count == 0 || look_read(&look, err);
+    look_deinit(&look);
+    return ok;
+}
+
+static bool second_look(struct job *job, struct err *err)
+{
+    struct look look;
+    bool ok;
+
+    job->second_look_ms = 0;
+    look_init(&look, job, LOOK_GAP);
+    for (size_t i = 0; i < job->outputs.count; i++) {
+        if (job->outputs.items[i].looked && job->outputs.items[i].look_from >= 0) {
+            look_add(&look, i, job->outputs.items[i].look_from, job->outputs.items[i].look_from);
+        }
+    }
+    ok = look_extend(&look, err) && look_read(&look, err);
+    look_deinit(&look);
+    return ok;
+}
+
+bool recover_meanwhile(struct job *job, struct err *err)
+{
+    int64_t now = clock_now_ms(&job->clock);
+
+    if (job->state == PROTOCOL_BROKEN || job->state == PROTOCOL_IN_DOUBT) {
+        return true; /* the read-back sees it all */
+    }
+    if (job->second_look_ms > 0 && now >= job->second_look_ms && !second_look(job, err)) {
+        return false;
+    }
+    if (job->watch_until_ms == 0 || now - job->gap_look_ms < GAP_LOOK_MS) {
+        return true;
+    }
+    job->gap_look_ms = now;
+    if (!recover_look_at_gaps(job, err)) {
+        return false;
+    }
+    if (now < job->watch_until_ms) {
+        return true;
+    }
+    job->watch_until_ms = 0;
+    for (size_t i = 0; i < job->outputs.count; i++) {
+        job->outputs.items[i].expected = -1;
+    }
+    readback_free(job->readback);
+    job->readback = NULL;
+    return true;
+}

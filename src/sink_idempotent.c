@@ -1,0 +1,472 @@
+/* Delivery mode `idempotent`: records out, acknowledgements in.
+ *
+ * The producer never gives up by itself (no message time-out, endless retries), so an acknowledgement is success with an
+ * offset, or trouble that ends this producer:
+ *
+ *     success, offset ≥ 0      delivered
+ *     success, no offset       unknown: a duplicate or an implied acknowledgement (R1): read back
+ *     refused for content      the whole request fails with the record (librdkafka.md): its records become suspects
+ *     anything else            unknown: fatal, purged, gap refused
+ *
+ * After the first trouble sink_add answers SINK_BROKEN. What is still acknowledged until sink_free is noted as usual. */
+#include "sink_idempotent.h"
+
+#include "kafka_client.h"
+#include "log.h"
+#include "mem.h"
+#include "provenance.h"
+#include "watchdog.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    DESTROY_MS = 30000,
+    PURGE_POLL_MS = 100,
+    PURGE_ROUNDS_MAX = 100,
+    FLUSH_SLICE_MS = 50,
+    RECORD_FIELDS = 9,
+    SUSPECTS_MAX = 100000,
+};
+
+/* An output topic of this producer. */
+struct sink_topic {
+    rd_kafka_topic_t *handle;
+    char *name;
+    size_t *outputs; /* partition → index into the outputs */
+    int32_t partitions;
+    struct sink *sink;
+};
+
+struct sink {
+    rd_kafka_t *producer;
+    rd_kafka_queue_t *queue;
+    int fd;
+    struct outputs *outputs;
+    struct sink_owner owner;
+    struct delivered *delivered;
+    struct sink_topic **topics;
+    size_t topic_count;
+    size_t last_topic; /* the topic of the last record: most go to the same */
+    uint64_t in_flight;
+    uint64_t unknown; /* outcomes that no answer tells */
+    bool broken;
+    bool by_content; /* the first trouble was a refusal for content */
+    struct err trouble;
+    struct sink_suspect *suspects;
+    size_t suspect_count;
+};
+
+static void sink_break(struct sink *sink, bool by_content, const char *topic, int32_t partition,
+                       const char *why)
+{
+    if (sink->broken) {
+        return;
+    }
+    sink->broken = true;
+    sink->by_content = by_content;
+    err_set(&sink->trouble, ERR_PRODUCER, 0, "delivery to '%s'[%d]: %s", topic, (int)partition,
+            why);
+}
+
+static void suspect_add(struct sink *sink, const struct sink_origin *origin, size_t output)
+{
+    for (size_t i = 0; i < sink->suspect_count; i++) {
+        struct sink_suspect *suspect = &sink->suspects[i];
+
+        if (suspect->range == origin->range && suspect->output == output) {
+            suspect->until = suspect->until > origin->offset ? suspect->until : origin->offset;
+            return;
+        }
+    }
+    if (sink->suspect_count == SUSPECTS_MAX) {
+        return; /* the rest fails again, and is found then */
+    }
+    sink->suspects = mem_grow(sink->suspects, sink->suspect_count + 1, sizeof(*sink->suspects));
+    sink->suspects[sink->suspect_count++] =
+        (struct sink_suspect){.range = origin->range, .output = output, .until = origin->offset};
+}
+
+static void note_failure(struct sink *sink, const rd_kafka_message_t *message, size_t output,
+                         const struct sink_origin *origin)
+{
+    const char *detail = rd_kafka_message_produce_errstr(message);
+    const char *topic = rd_kafka_topic_name(message->rkt);
+    char why[256];
+
+    snprintf(why, sizeof(why), "%s%s%s", rd_kafka_err2str(message->err), detail ? ": " : "",
+             detail ? detail : "");
+    if (client_err_kind(message->err) == ERR_CONTENT) {
+        suspect_add(sink, origin, output);
+        sink_break(sink, true, topic, message->partition, why);
+        return;
+    }
+    sink->unknown++;
+    sink_break(sink, false, topic, message->partition, why);
+}
+
+static void on_delivered(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
+{
+    struct sink *sink = opaque;
+    struct sink_topic *topic = rd_kafka_topic_opaque(message->rkt);
+    void *cookie = message->_private;
+    struct sink_origin origin;
+    size_t output;
+
+    (void)producer;
+    assert(sink->in_flight > 0);
+    assert(message->partition >= 0 && message->partition < topic->partitions);
+    sink->in_flight--;
+    output = topic->outputs[message->partition];
+    sink->owner.origin(sink->owner.arg, cookie, &origin);
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        note_failure(sink, message, output, &origin);
+    } else if (message->offset < 0) {
+        sink->unknown++;
+        sink_break(sink, false, topic->name, message->partition,
+                   "acknowledged without an offset (a duplicate, or implied): read back");
+    } else {
+        struct output *place = &sink->outputs->items[output];
+
+        if (message->offset < place->next) {
+            /* R8: an offset that isn't above the last one means that the log was cut and refilled. */
+            sink->unknown++;
+            sink_break(sink, false, topic->name, message->partition,
+                       "acknowledged at an offset that is not above the last one");
+        } else {
+            outputs_delivered(place, message->offset);
+            delivered_add(sink->delivered, origin.range, output, origin.offset, origin.index);
+        }
+    }
+    sink->owner.release(sink->owner.arg, cookie);
+}
+
+bool sink_new(const struct sink_options *options, struct sink **sink_out, struct err *err)
+{
+    struct sink *sink = mem_zero(sizeof(*sink));
+    struct client_options client = {
+        .purpose = CLIENT_SINK,
+        .batch_bytes_max = options->batch_bytes_max,
+        .delivered = on_delivered,
+        .opaque = sink,
+    };
+
+    sink->fd = -1;
+    sink->outputs = options->outputs;
+    if (!client_new(options->config, &client, &sink->producer, err)) {
+        sink_free(sink);
+        return err_wrap(err, "cannot make the producer");
+    }
+    sink->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (sink->fd < 0) {
+        sink_free(sink);
+        return err_set(err, ERR_FAILED, 0, "cannot make an eventfd");
+    }
+    sink->queue = rd_kafka_queue_get_main(sink->producer);
+    rd_kafka_queue_io_event_enable(sink->queue, sink->fd, &(uint64_t){1}, sizeof(uint64_t));
+    *sink_out = sink;
+    return true;
+}
+
+/* Every message comes back through its delivery report before the handle goes. */
+static void purge(struct sink *sink)
+{
+    rd_kafka_purge(sink->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    for (unsigned round = 0; sink->in_flight > 0 && round < PURGE_ROUNDS_MAX; round++) {
+        rd_kafka_poll(sink->producer, PURGE_POLL_MS);
+        rd_kafka_purge(sink->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    }
+}
+
+void sink_free(struct sink *sink)
+{
+    if (sink == NULL) {
+        return;
+    }
+    if (sink->producer != NULL) {
+        watchdog_arm("ending the producer", DESTROY_MS);
+        if (sink->in_flight > 0) {
+            purge(sink);
+        }
+        if (sink->queue != NULL) {
+            rd_kafka_queue_io_event_enable(sink->queue, -1, NULL, 0);
+            rd_kafka_queue_destroy(sink->queue);
+        }
+        for (size_t i = 0; i < sink->topic_count; i++) {
+            rd_kafka_topic_destroy(sink->topics[i]->handle);
+        }
+        rd_kafka_destroy(sink->producer);
+        watchdog_disarm();
+    }
+    for (size_t i = 0; i < sink->topic_count; i++) {
+        free(sink->topics[i]->name);
+        free(sink->topics[i]->outputs);
+        free(sink->topics[i]);
+    }
+    free(sink->topics);
+    free(sink->suspects);
+    if (sink->fd >= 0) {
+        close(sink->fd);
+    }
+    free(sink);
+}
+
+void sink_batch(struct sink *sink, struct delivered *delivered, const struct sink_owner *owner)
+{
+    assert(sink->in_flight == 0);
+    sink->delivered = delivered;
+    sink->owner = *owner;
+}
+
+static struct sink_topic *topic_new(struct sink *sink, const char *name)
+{
+    struct sink_topic *topic = mem_zero(sizeof(*topic));
+    rd_kafka_topic_conf_t *conf = rd_kafka_default_topic_conf_dup(sink->producer);
+
+    topic->name = mem_text(name);
+    topic->sink = sink;
+    rd_kafka_topic_conf_set_opaque(conf, topic);
+    topic->handle = rd_kafka_topic_new(sink->producer, name, conf);
+    assert(topic->handle != NULL); /* the name was seen in metadata */
+    sink->topics = mem_grow(sink->topics, sink->topic_count + 1, sizeof(struct sink_topic *));
+    sink->topics[sink->topic_count++] = topic;
+    return topic;
+}
+
+/* The topic of an output, with its place in the partition table set. */
+static struct sink_topic *topic_of(struct sink *sink, size_t output)
+{
+    const struct output *place = &sink->outputs->items[output];
+    struct sink_topic *topic = NULL;
+
+    if (sink->last_topic < sink->topic_count &&
+        strcmp(sink->topics[sink->last_topic]->name, place->topic) == 0) {
+        topic = sink->topics[sink->last_topic];
+    }
+    for (size_t i = 0; topic == NULL && i < sink->topic_count; i++) {
+        if (strcmp(sink->topics[i]->name, place->topic) == 0) {
+            topic = sink->topics[i];
+            sink->last_topic = i;
+        }
+    }
+    if (topic == NULL) {
+        topic = topic_new(sink, place->topic);
+    }
+    if (place->partition >= topic->partitions) {
+        topic->outputs =
+            mem_grow(topic->outputs, (size_t)place->partition + 1, sizeof(*topic->outputs));
+        for (int32_t p = topic->partitions; p <= place->partition; p++) {
+            topic->outputs[p] = SIZE_MAX;
+        }
+        topic->partitions = place->partition + 1;
+    }
+    topic->outputs[place->partition] = output;
+    return topic;
+}
+
+static rd_kafka_vu_t field(rd_kafka_vtype_t type)
+{
+    rd_kafka_vu_t made;
+
+    memset(&made, 0, sizeof(made));
+    made.vtype = type;
+    return made;
+}
+
+static rd_kafka_vu_t field_bytes(rd_kafka_vtype_t type, const void *bytes, size_t size)
+{
+    rd_kafka_vu_t made = field(type);
+
+    made.u.mem.ptr = (void *)(uintptr_t)bytes;
+    made.u.mem.size = size;
+    return made;
+}
+
+static rd_kafka_vu_t field_header(const char *name, const void *value, size_t size)
+{
+    rd_kafka_vu_t made = field(RD_KAFKA_VTYPE_HEADER);
+
+    made.u.header.name = name;
+    made.u.header.val = value;
+    made.u.header.size = (ssize_t)size;
+    return made;
+}
+
+/* Our headers: as fields of their own, or at the end of those that the record has. */
+static size_t put_headers(struct sink_record *record, rd_kafka_vu_t *fields, size_t count)
+{
+    if (record->headers == NULL) {
+        if (record->reason != NULL) {
+            fields[count++] =
+                field_header("oncesink.error", record->reason, strlen(record->reason));
+        }
+        fields[count++] =
+            field_header(PROVENANCE_HEADER, record->provenance, record->provenance_size);
+        return count;
+    }
+    if (!record->headers_complete) { /* a record that found the queue full comes again */
+        if (record->reason != NULL) {
+            rd_kafka_header_add(record->headers, "oncesink.error", -1, record->reason, -1);
+        }
+        rd_kafka_header_add(record->headers, PROVENANCE_HEADER, sizeof(PROVENANCE_HEADER) - 1,
+                            record->provenance, (ssize_t)record->provenance_size);
+        record->headers_complete = true;
+    }
+    fields[count] = field(RD_KAFKA_VTYPE_HEADERS);
+    fields[count++].u.headers = record->headers;
+    return count;
+}
+
+static enum sink_answer refuse(const struct output *place, const char *why, struct err *err)
+{
+    err_set(err, ERR_CONTENT, 0, "'%s'[%d] can't take it: %s", place->topic, (int)place->partition,
+            why);
+    return SINK_REFUSED;
+}
+
+enum sink_answer sink_add(struct sink *sink, struct sink_record *record, struct err *err)
+{
+    struct output *place = &sink->outputs->items[record->output];
+    rd_kafka_vu_t fields[RECORD_FIELDS];
+    size_t count = 0;
+    rd_kafka_error_t *error;
+    enum sink_answer answer;
+
+    if (sink->broken) {
+        *err = sink->trouble;
+        return SINK_BROKEN;
+    }
+    assert(place->fenced && sink->delivered != NULL);
+#ifndef ONCESINK_RDKAFKA_TIMESTAMP_ZERO
+    if (record->timestamp_ms == 0) {
+        return refuse(place, "this build's librdkafka can't send a timestamp of 0", err);
+    }
+#endif
+    fields[count] = field(RD_KAFKA_VTYPE_RKT);
+    fields[count++].u.rkt = topic_of(sink, record->output)->handle;
+    fields[count] = field(RD_KAFKA_VTYPE_PARTITION);
+    fields[count++].u.i32 = place->partition;
+    fields[count++] = field_bytes(RD_KAFKA_VTYPE_VALUE, record->value, record->value_size);
+    fields[count++] = field_bytes(RD_KAFKA_VTYPE_KEY, record->key, record->key_size);
+    fields[count] = field(RD_KAFKA_VTYPE_TIMESTAMP);
+    fields[count++].u.i64 = record->timestamp_ms;
+    fields[count] = field(RD_KAFKA_VTYPE_OPAQUE);
+    fields[count++].u.ptr = record->cookie;
+    count = put_headers(record, fields, count);
+    assert(count <= RECORD_FIELDS);
+
+    error = rd_kafka_produceva(sink->producer, fields, count);
+    if (error == NULL) {
+        record->headers = NULL;
+        sink->in_flight++;
+        return SINK_TAKEN;
+    }
+    if (rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+        answer = SINK_FULL;
+    } else if (client_err_kind(rd_kafka_error_code(error)) == ERR_CONTENT) {
+        answer = refuse(place, rd_kafka_error_string(error), err);
+    } else {
+        sink_break(sink, false, place->topic, place->partition, rd_kafka_error_string(error));
+        *err = sink->trouble;
+        answer = SINK_BROKEN;
+    }
+    rd_kafka_error_destroy(error);
+    return answer;
+}
+
+static void look_for_fatal(struct sink *sink)
+{
+    char why[256];
+
+    if (!sink->broken && rd_kafka_fatal_error(sink->producer, why, sizeof(why)) != 0) {
+        sink->unknown++;
+        sink_break(sink, false, "*", -1, why);
+    }
+}
+
+void sink_poll(struct sink *sink, int timeout_ms)
+{
+    uint64_t ticks;
+
+    /* The descriptor fires when an empty queue fills: clear it before the queue is emptied. */
+    if (read(sink->fd, &ticks, sizeof(ticks)) < 0) {
+        ticks = 0;
+    }
+    rd_kafka_poll(sink->producer, timeout_ms);
+    look_for_fatal(sink);
+}
+
+void sink_flush(struct sink *sink, int timeout_ms)
+{
+    rd_kafka_flush(sink->producer, timeout_ms);
+    sink_poll(sink, 0);
+}
+
+uint64_t sink_in_flight(const struct sink *sink)
+{
+    return sink->in_flight;
+}
+
+bool sink_check(const struct sink *sink, struct err *err)
+{
+    if (sink->broken) {
+        *err = sink->trouble;
+        return false;
+    }
+    return true;
+}
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool sink_drain(struct sink *sink, const struct patience *patience, struct err *err)
+{
+    int64_t end = monotonic_ms() + patience->timeout_ms;
+
+    while (sink->in_flight > 0 && !sink->broken) {
+        sink_flush(sink, FLUSH_SLICE_MS);
+        if (patience->stopped != NULL && patience->stopped(patience->arg)) {
+            return err_set(err, ERR_STOPPED, 0, "asked to stop with records on their way");
+        }
+        if (patience->timeout_ms >= 0 && monotonic_ms() >= end && sink->in_flight > 0) {
+            return err_set(err, ERR_TEMPORARY, 0, "no acknowledgement within %lld ms",
+                           (long long)patience->timeout_ms);
+        }
+    }
+    return sink_check(sink, err);
+}
+
+bool sink_broken_by_content(const struct sink *sink)
+{
+    return sink->broken && sink->by_content;
+}
+
+bool sink_drained(const struct sink *sink)
+{
+    return sink->in_flight == 0 && sink->unknown == 0;
+}
+
+struct sink_suspect *sink_suspects(const struct sink *sink, size_t *count_out)
+{
+    struct sink_suspect *copy = mem_array(sink->suspect_count, sizeof(*copy));
+
+    if (sink->suspect_count > 0) {
+        memcpy(copy, sink->suspects, sink->suspect_count * sizeof(*copy));
+    }
+    *count_out = sink->suspect_count;
+    return copy;
+}
+
+int sink_fd(const struct sink *sink)
+{
+    return sink->fd;
+}

@@ -1,0 +1,520 @@
+/* What is asked of the brokers before the first output.
+ *
+ *     topic ids and configs ──(background)──────────────┐
+ *     partitions of every topic → the group's mark → judged → inputs → outputs, tails, read-back → first plan
+ *
+ * With a batch in doubt its own definition says which outputs it has (R0), and the definition of today is made after
+ * it. An input that the ledger doesn't know begins where auto.offset.reset says when the ledger is new, at the beginning of
+ * its log else: it was added since. */
+#include "start.h"
+
+#include "definition.h"
+#include "failpoint.h"
+#include "job_state.h"
+#include "log.h"
+#include "mem.h"
+#include "recover.h"
+#include "source_ends.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FACTS_WAIT_MS = 500, TOPICS_SLICE_MS = 200 };
+
+/* ---- topics ---- */
+
+static void name_add(char **names, size_t *count, char *name)
+{
+    for (size_t i = 0; i < *count; i++) {
+        if (strcmp(names[i], name) == 0) {
+            free(name);
+            return;
+        }
+    }
+    names[(*count)++] = name;
+}
+
+static void facts_make(struct job *job)
+{
+    const struct config *config = job->config;
+    const struct definition *old = &job->batch.definition;
+    char **names = mem_array(2 * config->input_topics.count + old->input_count + old->output_count,
+                             sizeof(*names));
+    size_t count = 0;
+
+    for (size_t i = 0; i < config->input_topics.count; i++) {
+        name_add(names, &count, mem_text(config->input_topics.items[i]));
+        name_add(names, &count,
+                 config_topic_name(config->output_topic, config->input_topics.items[i]));
+    }
+    for (size_t i = 0; i < old->input_count; i++) {
+        name_add(names, &count, mem_text(old->inputs[i].topic));
+    }
+    for (size_t i = 0; i < old->output_count; i++) {
+        name_add(names, &count, mem_text(old->outputs[i].topic));
+    }
+    job->facts = topic_facts_new(job->ask, (const char *const *)names, count);
+    for (size_t i = 0; i < count; i++) {
+        free(names[i]);
+    }
+    free(names);
+}
+
+/* Partition counts; a topic that isn't there is waited for, TOPIC_MISSING_MS at most. */
+static bool facts_wait(struct job *job, struct err *err)
+{
+    struct patience patience = job_patience(job, -1);
+    int64_t end = clock_now_ms(&job->clock) + TOPIC_MISSING_MS;
+    bool told = false;
+
+    for (;;) {
+        struct definition definition;
+
+        if (!topic_facts_refresh(job->facts, &patience, err)) {
+            return false;
+        }
+        job->facts_ms = clock_now_ms(&job->clock);
+        if (definition_make(job->config, job->facts, &definition, err)) {
+            definition_deinit(&definition);
+            return true;
+        }
+        if (err->kind != ERR_DECISION || job->facts_ms >= end) {
+            return false;
+        }
+        if (!told) {
+            log_warning("%s; waiting for it for %d s", err->text, TOPIC_MISSING_MS / 1000);
+            told = true;
+        }
+        job_wait(job, TOPICS_SLICE_MS);
+        if (patience.stopped(patience.arg)) {
+            return err_set(err, ERR_STOPPED, 0, "asked to stop while waiting for topics");
+        }
+    }
+}
+
+static void warn_of_outputs(const struct job *job)
+{
+    for (size_t i = 0; i < job->definition.output_count; i++) {
+        const struct topic_fact *fact =
+            topic_facts_find(job->facts, job->definition.outputs[i].topic);
+
+        if (fact != NULL && fact->configured && fact->compacted) {
+            log_warning("output '%s' is compacted: it may lose records of a batch in doubt, and a "
+                        "recovery would then stop",
+                        fact->topic);
+        }
+    }
+}
+
+/* ---- the group's mark ---- */
+
+static void mark_sum_up(const struct job *job, const struct mark_item *items, size_t count,
+                        struct mark_found *found_out)
+{
+    *found_out = (struct mark_found){.all_ours = true};
+    for (size_t i = 0; i < count; i++) {
+        bool other = items[i].ours && strcmp(items[i].text.uuid, job->identity.uuid) != 0;
+        bool other_before =
+            found_out->any_ours && strcmp(found_out->text.uuid, job->identity.uuid) != 0;
+
+        if (items[i].offset < 0) {
+            continue;
+        }
+        found_out->present = true;
+        if (!items[i].ours) {
+            found_out->all_ours = false;
+            continue;
+        }
+        if (!found_out->any_ours || (other && !other_before) ||
+            (other == other_before && items[i].text.batch > found_out->text.batch)) {
+            found_out->text = items[i].text;
+        }
+        found_out->any_ours = true;
+    }
+}
+
+static bool mark_refuse(const struct job *job, enum mark_verdict verdict,
+                        const struct mark_text *mark, struct err *err)
+{
+    const char *group = job->config->group_id;
+
+    if (verdict == MARK_OTHER_LEDGER) {
+        return err_set(
+            err, ERR_DECISION, 0,
+            "group '%s' carries the mark of another ledger (%s, batch %" PRId64
+            "; ours is %s%s): use that ledger, or another job.name; making a lost ledger "
+            "anew (oncesink-recover rebuild) is not built yet",
+            group, mark->uuid, mark->batch, job->identity.uuid,
+            job->identity.settled == 0 ? ", which is new" : "");
+    }
+    if (verdict == MARK_AHEAD) {
+        return err_set(err, ERR_DECISION, 0,
+                       "the ledger is stale: it has settled batch %" PRId64
+                       ", but group '%s' carries its mark of batch %" PRId64
+                       " (an older copy, a restored backup, or a lost tail); start with the newest "
+                       "ledger; oncesink-recover reconcile is not built yet",
+                       job->identity.settled, group, mark->batch);
+    }
+    return err_set(err, ERR_DECISION, 0,
+                   "a copy of this ledger has run: group '%s' carries the mark of batch %" PRId64
+                   " written by start %s, which this ledger doesn't know; keep one of the two; "
+                   "oncesink-recover reconcile is not built yet",
+                   group, mark->batch, mark->incarnation);
+}
+
+static bool mark_judge(struct job *job, struct mark_item *items, size_t count, struct err *err)
+{
+    struct protocol_self self = job_self(job);
+    struct patience patience = job_patience(job, -1);
+    struct mark_found found;
+    enum mark_verdict verdict;
+
+    if (!mark_read(job->ask, job->config->group_id, items, count, &patience, err)) {
+        return false;
+    }
+    mark_sum_up(job, items, count, &found);
+    if (found.any_ours && !ledger_knows_incarnation(job->ledger, found.text.incarnation,
+                                                    &found.incarnation_known, err)) {
+        return false;
+    }
+    verdict = protocol_judge_mark(&self, &found);
+    switch (verdict) {
+    case MARK_FINE:
+    case MARK_BEHIND:
+        return true;
+    case MARK_FOREIGN_TEXT:
+        log_warning("the offsets of group '%s' were set by someone else; the ledger wins, and they "
+                    "are written again with the next mark",
+                    job->config->group_id);
+        return ledger_event(job->ledger, EVENT_MARK, 0, clock_wall_ms(&job->clock), err,
+                            "the offsets of group '%s' were set by someone else",
+                            job->config->group_id);
+    case MARK_OTHER_LEDGER:
+    case MARK_AHEAD:
+    case MARK_COPY:
+        return mark_refuse(job, verdict, &found.text, err);
+    }
+    return false;
+}
+
+static bool look_at_mark(struct job *job, struct err *err)
+{
+    struct mark_item *items = NULL;
+    size_t count = 0;
+    bool ok;
+
+    for (size_t i = 0; i < job->config->input_topics.count; i++) {
+        const char *topic = job->config->input_topics.items[i];
+        const struct topic_fact *fact = topic_facts_find(job->facts, topic);
+
+        for (int32_t p = 0; fact != NULL && p < fact->partitions; p++) {
+            items = mem_grow(items, count + 1, sizeof(*items));
+            items[count++] = (struct mark_item){.topic = topic, .partition = p, .offset = -1};
+        }
+    }
+    ok = mark_judge(job, items, count, err);
+    free(items);
+    return ok;
+}
+
+/* ---- inputs ---- */
+
+static bool knows_input(const struct ledger_inputs *inputs, const char *topic, int32_t partition)
+{
+    for (size_t i = 0; i < inputs->count; i++) {
+        if (inputs->items[i].partition == partition && strcmp(inputs->items[i].topic, topic) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum ends_of first_of(const struct job *job)
+{
+    if (job->identity.batch > 0 || job->inputs.count > 0) {
+        return ENDS_FIRST; /* added since */
+    }
+    switch (job->config->start) {
+    case CONFIG_START_EARLIEST:
+        return ENDS_FIRST;
+    case CONFIG_START_LATEST:
+        return job->config->isolation == ISOLATION_READ_COMMITTED ? ENDS_COMMITTED : ENDS_LAST;
+    case CONFIG_START_TIME:
+        return ENDS_TIME;
+    }
+    return ENDS_FIRST;
+}
+
+struct new_inputs {
+    struct ends_item *items;
+    size_t count;
+};
+
+static bool put_inputs(struct job *job, void *arg, struct err *err)
+{
+    const struct new_inputs *added = arg;
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < added->count; i++) {
+        struct ledger_input input = {
+            .topic = (char *)(uintptr_t)added->items[i].topic,
+            .partition = added->items[i].partition,
+            .next_offset = added->items[i].offset,
+            .leader_epoch = -1,
+        };
+        const struct topic_fact *fact = topic_facts_find(job->facts, input.topic);
+
+        memcpy(input.topic_id, fact->topic_id, TOPIC_ID_SIZE);
+        ok = ledger_input_put(job->ledger, &input, err);
+    }
+    if (ok && failpoint("first-input-before-commit")) {
+        ok = err_set(err, ERR_FAILED, 0, "failpoint");
+    }
+    return ok;
+}
+
+static bool reload_inputs(struct job *job, struct err *err)
+{
+    ledger_inputs_deinit(&job->inputs);
+    return ledger_inputs_load(job->ledger, &job->inputs, err);
+}
+
+/* Partitions that the ledger doesn't know get their first offset, durable before anything is read. */
+static bool take_up_inputs(struct job *job, struct err *err)
+{
+    struct new_inputs added = {0};
+    struct patience patience = job_patience(job, -1);
+    bool ok;
+
+    for (size_t i = 0; i < job->definition.input_count; i++) {
+        const char *topic = job->definition.inputs[i].topic;
+        const struct topic_fact *fact = topic_facts_find(job->facts, topic);
+
+        for (int32_t p = 0; p < fact->partitions; p++) {
+            if (!knows_input(&job->inputs, topic, p)) {
+                added.items = mem_grow(added.items, added.count + 1, sizeof(*added.items));
+                added.items[added.count++] = (struct ends_item){
+                    .topic = topic, .partition = p, .time_ms = job->config->start_ms};
+            }
+        }
+    }
+    if (added.count == 0) {
+        return true;
+    }
+    ok = ends_get(job->ask, first_of(job), added.items, added.count, &patience, err) &&
+         job_transaction(job, put_inputs, &added, err);
+    if (ok && failpoint("first-input-after-commit")) {
+        ok = err_set(err, ERR_FAILED, 0, "failpoint");
+    }
+    if (ok && job->inputs.count > 0) {
+        log_notice("%zu input partitions are new; reading them from their beginning", added.count);
+        ok = ledger_event(job->ledger, EVENT_TOPIC, 0, clock_wall_ms(&job->clock), err,
+                          "%zu input partitions are new", added.count);
+    }
+    free(added.items);
+    return ok && reload_inputs(job, err);
+}
+
+static bool check_input_ids(struct job *job, struct err *err)
+{
+    for (size_t i = 0; i < job->inputs.count; i++) {
+        const struct ledger_input *input = &job->inputs.items[i];
+        const struct topic_fact *fact = topic_facts_find(job->facts, input->topic);
+
+        if (fact == NULL || fact->topic_id[0] == '\0' || input->topic_id[0] == '\0' ||
+            strcmp(fact->topic_id, input->topic_id) == 0) {
+            continue;
+        }
+        return err_set(err, ERR_DECISION, 0,
+                       "input '%s' is another topic than the one that was read (id %s, was %s): it "
+                       "was made anew, and the ledger's offsets mean nothing in it; use another "
+                       "job.name and ledger to read it from its beginning",
+                       input->topic, fact->topic_id, input->topic_id);
+    }
+    return true;
+}
+
+/* The topic id of an input that the ledger doesn't have yet; NULL = nothing to learn. */
+static const char *id_to_learn(const struct job *job, const struct ledger_input *input)
+{
+    const struct topic_fact *fact = topic_facts_find(job->facts, input->topic);
+
+    return fact != NULL && fact->topic_id[0] != '\0' && input->topic_id[0] == '\0' ? fact->topic_id
+                                                                                   : NULL;
+}
+
+static bool put_ids(struct job *job, void *arg, struct err *err)
+{
+    bool ok = true;
+
+    (void)arg;
+    for (size_t i = 0; ok && i < job->inputs.count; i++) {
+        struct ledger_input input = job->inputs.items[i];
+        const char *id = id_to_learn(job, &input);
+
+        if (id != NULL) {
+            memcpy(input.topic_id, id, TOPIC_ID_SIZE);
+            ok = ledger_input_put(job->ledger, &input, err);
+        }
+    }
+    return ok;
+}
+
+static bool learn_ids(struct job *job, struct err *err)
+{
+    for (size_t i = 0; i < job->inputs.count; i++) {
+        if (id_to_learn(job, &job->inputs.items[i]) != NULL) {
+            return job_transaction(job, put_ids, NULL, err) && reload_inputs(job, err);
+        }
+    }
+    return true;
+}
+
+/* ---- outputs ---- */
+
+static bool arrange_outputs(struct job *job, const struct definition *definition, struct err *err)
+{
+    struct ledger_outputs rows;
+
+    outputs_arrange(&job->outputs, definition);
+    if (!ledger_outputs_load(job->ledger, &rows, err)) {
+        return false;
+    }
+    for (size_t i = 0; i < rows.count; i++) {
+        int64_t place = outputs_find(&job->outputs, rows.items[i].topic, rows.items[i].partition);
+        struct output *output;
+
+        if (place < 0 || job->outputs.items[place].stored) {
+            continue;
+        }
+        output = &job->outputs.items[place];
+        output->stored = true;
+        output->next = rows.items[i].next_offset;
+        output->refreshed_wall_ms = rows.items[i].refreshed_wall_ms;
+        memcpy(output->topic_id, rows.items[i].topic_id, TOPIC_ID_SIZE);
+    }
+    ledger_outputs_deinit(&rows);
+    return true;
+}
+
+/* The batch in doubt: its outputs, with their fences, and what its checkpoint says. */
+static bool arrange_batch(struct job *job, struct err *err)
+{
+    const struct batch *batch = &job->batch;
+
+    if (!arrange_outputs(job, &batch->definition, err)) {
+        return false;
+    }
+    outputs_begin(&job->outputs);
+    for (size_t i = 0; i < batch->fence_count; i++) {
+        struct output *output = &job->outputs.items[outputs_add(
+            &job->outputs, batch->fences[i].topic, batch->fences[i].partition)];
+
+        output->fenced = true;
+        output->fence = batch->fences[i].offset;
+    }
+    delivered_init(&job->delivered, batch->range_count, job->outputs.count);
+    recover_seed(job, &job->delivered);
+    return true;
+}
+
+static bool check_batch(struct job *job, struct err *err)
+{
+    const struct definition *definition = &job->batch.definition;
+
+    for (size_t i = 0; i < definition->output_count; i++) {
+        const struct definition_output *output = &definition->outputs[i];
+        const struct topic_fact *fact = topic_facts_find(job->facts, output->topic);
+
+        if (fact == NULL || fact->partitions < output->partitions) {
+            return err_set(err, ERR_DECISION, 0,
+                           "batch %" PRId64
+                           " is in doubt and goes to output '%s' with %d partitions, but there are "
+                           "%d now; oncesink-recover resolve is not built yet",
+                           job->batch.number, output->topic, (int)output->partitions,
+                           fact == NULL ? 0 : (int)fact->partitions);
+        }
+    }
+    return true;
+}
+
+/* ---- all of it ---- */
+
+static bool make_definition(struct job *job, struct err *err)
+{
+    struct definition made;
+
+    if (!definition_make(job->config, job->facts, &made, err)) {
+        return false;
+    }
+    if (job->definition.id != 0 && definition_same(&job->definition, &made)) {
+        made.id = job->definition.id;
+    }
+    definition_deinit(&job->definition);
+    job->definition = made;
+    return true;
+}
+
+bool start_run(struct job *job, struct err *err)
+{
+    bool in_doubt = job->state == PROTOCOL_IN_DOUBT;
+
+    if (!reload_inputs(job, err)) {
+        return false;
+    }
+    facts_make(job);
+    topic_facts_ask(job->facts);
+    job->asked_ms = clock_now_ms(&job->clock);
+    if (!facts_wait(job, err) || !look_at_mark(job, err)) {
+        return false;
+    }
+    topic_facts_step(job->facts, FACTS_WAIT_MS);
+    if (failpoint("start-after-ask")) {
+        return err_set(err, ERR_FAILED, 0, "failpoint");
+    }
+    if (!make_definition(job, err) || !check_input_ids(job, err)) {
+        return false;
+    }
+    if (in_doubt) {
+        /* The reader connects while the settle wait passes. */
+        return check_batch(job, err) && arrange_batch(job, err) && job_make_source(job, err) &&
+               recover_look(job, err);
+    }
+    warn_of_outputs(job);
+    return take_up_inputs(job, err) && learn_ids(job, err) &&
+           arrange_outputs(job, &job->definition, err) && job_make_source(job, err) &&
+           recover_look(job, err);
+}
+
+bool start_refresh(struct job *job, struct err *err)
+{
+    struct patience patience = job_patience(job, -1);
+    int64_t now = clock_now_ms(&job->clock);
+
+    topic_facts_step(job->facts, 0);
+    if (now - job->asked_ms >= IDS_AGE_MS) {
+        job->asked_ms = now;
+        topic_facts_ask(job->facts);
+    }
+    if (now - job->facts_ms < FACTS_AGE_MS) {
+        return true;
+    }
+    job->facts_ms = now;
+    if (!topic_facts_refresh(job->facts, &patience, err) || !make_definition(job, err) ||
+        !check_input_ids(job, err) || !take_up_inputs(job, err) || !learn_ids(job, err) ||
+        !arrange_outputs(job, &job->definition, err)) {
+        return false;
+    }
+    for (size_t i = 0; i < job->outputs.count; i++) {
+        struct output *output = &job->outputs.items[i];
+        int64_t first = outputs_find(&job->outputs, output->topic, 0);
+
+        if (!output->looked && !output->stored && first >= 0 && job->outputs.items[first].looked) {
+            output->next = 0; /* added while running: fence 0 */
+            output->looked = true;
+            output->expected = job->watch_until_ms > 0 ? 0 : -1;
+        }
+    }
+    return recover_look(job, err);
+}
