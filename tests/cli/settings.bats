@@ -1,0 +1,196 @@
+#!/usr/bin/env bats
+# oncesinkd's settings and options as a person meets them: answers, complaints, exit codes.
+# No Kafka: nothing here gets as far as asking a broker.
+
+setup() {
+    root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+    oncesinkd=$root/build/${ONCESINK_PRESET:-debug}/oncesinkd
+    cd "$BATS_TEST_TMPDIR"
+    cat >job.conf <<'CONF'
+job.name = orders
+bootstrap.servers = localhost:9092
+input.topics = orders
+CONF
+}
+
+# Runs oncesinkd with $@; answers in $output, complaints in $complaints.
+run_it() {
+    run bash -c '"$@" 2>complaints' -- "$oncesinkd" "$@"
+    complaints=$(<complaints)
+}
+
+# The one complaint holds each of $@.
+complains_of() {
+    [ "$(wc -l <complaints)" -eq 1 ] || { echo "not one line: $complaints"; return 1; }
+    for words in "$@"; do
+        [[ $complaints == *"$words"* ]] || { echo "no '$words' in: $complaints"; return 1; }
+    done
+}
+
+@test "a sound file is checked, and nothing is complained of" {
+    run_it --check job.conf
+    [ "$status" -eq 0 ]
+    [ -z "$complaints" ]
+    [[ $output == *"job.name = orders  # job.conf:1"* ]]
+    [[ $output == *"batch.interval.ms = 1000  # default"* ]]
+    [[ $output == *"ledger.path = orders.db  # default"* ]]
+}
+
+@test "checking makes no ledger" {
+    run_it --check job.conf
+    [ "$status" -eq 0 ]
+    [ "$(ls)" = "$(printf 'complaints\njob.conf')" ]
+}
+
+@test "the example is sound" {
+    run_it --check "$root/examples/orders.conf"
+    [ "$status" -eq 0 ]
+    [ -z "$complaints" ]
+}
+
+@test "what --check prints can be read again" {
+    run_it --check job.conf
+    sed 's/  # [^#]*$//' <<<"$output" >again.conf
+    run_it --check again.conf
+    [ "$status" -eq 0 ]
+    [[ $output == *"batch.interval.ms = 1000  # again.conf:"* ]]
+}
+
+@test "--set wins over the file, and says where it came from" {
+    run_it --check -X batch.interval.ms=5s --set=job.name=other job.conf
+    [ "$status" -eq 0 ]
+    [[ $output == *"batch.interval.ms = 5000  # --set"* ]]
+    [[ $output == *"job.name = other  # --set"* ]]
+}
+
+@test "--config FILE is FILE" {
+    run_it --check --config job.conf
+    [ "$status" -eq 0 ]
+    [[ $output == *"job.name = orders"* ]]
+}
+
+@test "--help lists options and settings" {
+    run_it --help
+    [ "$status" -eq 0 ]
+    [ -z "$complaints" ]
+    for words in --set --check --until-end --status batch.interval.ms spark.speculation \
+        "not built yet" bootstrap.servers; do
+        [[ $output == *"$words"* ]] || { echo "no '$words'"; return 1; }
+    done
+}
+
+@test "--version names the libraries" {
+    run_it --version
+    [ "$status" -eq 0 ]
+    [[ $output == *"oncesinkd "* && $output == *librdkafka* && $output == *SQLite* ]]
+}
+
+@test "an unknown name gets its place, the nearest name, and 78" {
+    echo 'batch.intervall.ms = 7' >>job.conf
+    run_it --check job.conf
+    [ "$status" -eq 78 ]
+    [ -z "$output" ]
+    complains_of job.conf:4 "'batch.intervall.ms'" "'batch.interval.ms'"
+}
+
+@test "a wrong value gets its place and what it must be" {
+    echo 'batch.interval.ms = soon' >>job.conf
+    run_it --check job.conf
+    [ "$status" -eq 78 ]
+    complains_of job.conf:4 batch.interval.ms soon "whole number"
+}
+
+@test "what the protocol fixes is refused with the reason" {
+    run_it --check -X producer.acks=1 job.conf
+    [ "$status" -eq 78 ]
+    complains_of --set producer.acks "in-sync"
+}
+
+@test "what isn't built yet is refused" {
+    for setting in backpressure.enabled=true delivery.mode=transactional pipeline.sql=x.sql \
+        speculation.enabled=true metrics.file=m output.provenance=none; do
+        run_it --check -X "$setting" job.conf
+        [ "$status" -eq 78 ]
+        complains_of --set "${setting%%=*}" "not built yet"
+    done
+}
+
+@test "a setting twice is refused" {
+    printf 'fetch.max.records = 5\nmax.poll.records = 5\n' >>job.conf
+    run_it --check job.conf
+    [ "$status" -eq 78 ]
+    complains_of job.conf:5 job.conf:4 max.poll.records fetch.max.records
+}
+
+@test "a loop of topics is refused" {
+    run_it --check -X output.topic=orders job.conf
+    [ "$status" -eq 78 ]
+    complains_of output.topic "'orders'" input.topics
+}
+
+@test "a section, a line without '=' and a zero byte are refused with their line" {
+    for line in '[kafka]' 'job.name orders' 'a\0b = c'; do
+        # shellcheck disable=SC2059
+        printf "\n$line\n" >bad.conf
+        run_it --check bad.conf
+        [ "$status" -eq 78 ]
+        complains_of bad.conf:2
+    done
+}
+
+@test "what must be set is asked for" {
+    for left_out in job.name bootstrap.servers input.topics; do
+        grep -v "^$left_out" job.conf >less.conf
+        run_it --check less.conf
+        [ "$status" -eq 78 ]
+        complains_of "$left_out"
+    done
+}
+
+@test "a file that isn't there is named" {
+    run_it --check nowhere.conf
+    [ "$status" -eq 78 ]
+    complains_of "'nowhere.conf'"
+}
+
+@test "times at odds are a warning with both values" {
+    run_it --check -X heartbeat.interval.ms=20s job.conf
+    [ "$status" -eq 0 ]
+    complains_of warning "heartbeat.interval.ms = 20000" "session.timeout.ms = 10000"
+}
+
+@test "secrets are in no output, wherever they come from" {
+    printf 'geheim\n' >password
+    export ONCESINK_TEST_PASSWORD=geheim
+    for value in geheim '${file:password}' '${env:ONCESINK_TEST_PASSWORD}'; do
+        cp job.conf secret.conf
+        printf 'sasl.password = %s\n' "$value" >>secret.conf
+        run_it --check secret.conf
+        [ "$status" -eq 0 ]
+        [[ $output == *"sasl.password = [hidden]"* ]]
+        [[ $output$complaints != *geheim* ]]
+        printf 'sasl.password = %s\n' "$value" >>secret.conf
+        run_it --check secret.conf
+        [ "$status" -eq 78 ]
+        [[ $output$complaints != *geheim* ]]
+    done
+    run_it --check -X 'log.level=${file:password}' job.conf
+    [ "$status" -eq 78 ]
+    [[ $output$complaints != *geheim* ]]
+}
+
+@test "bad usage is one line and 64" {
+    bad() {
+        run_it "$@"
+        [ "$status" -eq 64 ] && [ -z "$output" ] || { echo "$* gave $status: $output"; return 1; }
+        complains_of "${@: -1}"
+    }
+    bad job.conf --wrong
+    bad job.conf --set
+    bad job.conf --set novalue
+    bad job.conf -q
+    bad job.conf other.conf
+    run_it
+    [ "$status" -eq 64 ]
+    complains_of FILE
+}
