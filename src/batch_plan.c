@@ -28,6 +28,7 @@ static void plan_ranges(const struct rate_split *split, int64_t minimum,
                 .partition = inputs[i].partition,
                 .from = inputs[i].next,
                 .until = shares[i].until,
+                .end = inputs[i].end > shares[i].until ? inputs[i].end : shares[i].until,
                 .leader_epoch = inputs[i].leader_epoch,
             };
         }

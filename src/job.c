@@ -14,188 +14,38 @@
  * the batch stays unsettled and the next start finishes it; nothing is lost. */
 #include "job.h"
 
-#include "batch_plan.h"
 #include "deliver.h"
 #include "failpoint.h"
 #include "job_state.h"
 #include "kafka_client.h"
 #include "log.h"
 #include "mem.h"
+#include "plan.h"
 #include "recover.h"
 #include "settle.h"
 #include "source_ends.h"
 #include "start.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 enum {
-    FULL_PAUSE_MS = 1000,
-    TROUBLE_LOG_MS = 10000,
-    TROUBLE_TEXT_SIZE = 256,
     CLOSE_MARK_MS = 5000,
     BUSY_IDLE_MS = 20, /* interval 0: how soon to look again when there was nothing */
 };
-
-/* ---- what the parts share ---- */
-
-static bool job_stopped(void *arg)
-{
-    struct job *job = arg;
-
-    stop_serve(&job->stop);
-    return stop_forced(&job->stop) || (stop_requested(&job->stop) && !job->finishing);
-}
-
-struct patience job_patience(struct job *job, int64_t timeout_ms)
-{
-    return (struct patience){.timeout_ms = timeout_ms, .stopped = job_stopped, .arg = job};
-}
-
-static void log_state(struct job *job)
-{
-    log_notice("state: %s, batch %" PRId64 ", settled %" PRId64 ", in flight %" PRIu64
-               ", mark %" PRId64 ", WAL %" PRId64 " bytes",
-               protocol_state_name(job->state), job->identity.batch, job->identity.settled,
-               job->sink == NULL ? 0 : sink_in_flight(job->sink), mark_written(job->marks),
-               ledger_wal_bytes(job->ledger));
-}
-
-static void log_trouble(struct job *job)
-{
-    int64_t now = clock_now_ms(&job->clock);
-    char text[TROUBLE_TEXT_SIZE] = "";
-
-    if (now - job->trouble_ms < TROUBLE_LOG_MS) {
-        return;
-    }
-    job->trouble_ms = now;
-    if (job->state == PROTOCOL_DELIVERING && job->sink != NULL &&
-        job->progress_seen == sink_in_flight(job->sink) + job->sent) {
-        client_last_trouble(text, sizeof(text));
-        log_warning("batch %" PRId64 ": waiting for brokers (%" PRIu64 " records on their way)%s%s",
-                    job->batch.number, sink_in_flight(job->sink), text[0] ? ": " : "", text);
-    }
-    job->progress_seen = job->sink == NULL ? 0 : sink_in_flight(job->sink) + job->sent;
-}
-
-bool job_meanwhile(struct job *job, struct err *err)
-{
-    stop_serve(&job->stop);
-    if (job->stop.state_wanted) {
-        job->stop.state_wanted = false;
-        log_state(job);
-    }
-    if (stop_forced(&job->stop)) {
-        return err_set(err, ERR_FORCED, 0, "stopped at once");
-    }
-    log_trouble(job);
-    if (job->sink != NULL) {
-        sink_poll(job->sink, 0);
-    }
-    if (!mark_step(job->marks, err)) {
-        return false;
-    }
-    if (job->identity.settled > 0 && mark_written(job->marks) == job->identity.settled &&
-        failpoint("mark-after")) {
-        return err_set(err, ERR_FAILED, 0, "failpoint");
-    }
-    return recover_meanwhile(job, err);
-}
-
-void job_wait(struct job *job, int timeout_ms)
-{
-    struct pollfd fds[4] = {
-        {.fd = job->stop.fd, .events = POLLIN},
-        {.fd = mark_fd(job->marks), .events = POLLIN},
-        {.fd = job->sink == NULL ? -1 : sink_fd(job->sink), .events = POLLIN},
-        {.fd = job->state == PROTOCOL_DELIVERING ? source_fd(job->source) : -1, .events = POLLIN},
-    };
-
-    if (poll(fds, 4, timeout_ms) < 0 && errno != EINTR) {
-        log_error("poll: %s", strerror(errno));
-    }
-}
-
-void job_move(struct job *job, enum protocol_move move)
-{
-    enum protocol_state state = protocol_next(job->state, move, job->recovered);
-
-    log_debug("batch %" PRId64 ": %s → %s", job->batch.number, protocol_state_name(job->state),
-              protocol_state_name(state));
-    job->state = state;
-}
-
-struct protocol_self job_self(const struct job *job)
-{
-    struct protocol_self self = {
-        .uuid = job->identity.uuid,
-        .settled = job->identity.settled,
-        .in_doubt = job->state == PROTOCOL_IDLE ? 0 : job->batch.number,
-    };
-
-    memcpy(self.job, job->job_hash, sizeof(self.job));
-    return self;
-}
-
-bool job_transaction(struct job *job, job_steps steps, void *arg, struct err *err)
-{
-    bool told = false;
-
-    for (;;) {
-        if (ledger_begin(job->ledger, err) && steps(job, arg, err) &&
-            ledger_commit(job->ledger, err)) {
-            return true;
-        }
-        ledger_rollback(job->ledger);
-        if (err_action(err->kind) != ERR_PAUSE) {
-            return false;
-        }
-        if (!told) {
-            log_error("%s; paused, trying again every second", err->text);
-            told = true;
-        }
-        job_wait(job, FULL_PAUSE_MS);
-        stop_serve(&job->stop);
-        if (stop_requested(&job->stop)) {
-            return err_set(err, ERR_FORCED, 0, "stopped with the ledger's disk full");
-        }
-    }
-}
-
-static bool draw(char incarnation[INCARNATION_SIZE], struct err *err)
-{
-    uint32_t number;
-
-    if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number)) {
-        return err_set(err, ERR_FAILED, errno, "cannot draw a random number: %s", strerror(errno));
-    }
-    snprintf(incarnation, INCARNATION_SIZE, "%08" PRIx32, number);
-    return true;
-}
-
-bool job_new_incarnation(struct job *job, struct err *err)
-{
-    job->last_incarnation[0] = '\0';
-    return draw(job->incarnation, err) &&
-           ledger_new_producer(job->ledger, job->incarnation, clock_wall_ms(&job->clock), err);
-}
 
 /* ---- start and end ---- */
 
 static bool open_ledger(struct job *job, struct err *err)
 {
+    struct patience patience = job_patience(job, -1);
     struct ledger_options options = {
         .path = job->config->ledger_path,
         .job = job->config->job_name,
         .create = true,
-        .stopped = job_stopped,
-        .stopped_arg = job,
+        .stopped = patience.stopped,
+        .stopped_arg = patience.arg,
     };
     bool found;
 
@@ -205,7 +55,7 @@ static bool open_ledger(struct job *job, struct err *err)
     ledger_identity(job->ledger, &job->identity);
     clock_init(&job->clock, &CLOCK_SYSTEM, job->identity.last_ms);
     job->began_ms = clock_now_ms(&job->clock);
-    if (!draw(job->incarnation, err) ||
+    if (!job_draw(job, err) ||
         !ledger_start(job->ledger, job->incarnation, clock_wall_ms(&job->clock), err) ||
         !ledger_unsettled(job->ledger, &job->batch, &found, err)) {
         return false;
@@ -387,8 +237,7 @@ static bool idle(struct job *job, bool *done_out, struct err *err)
     }
     ledger_tidy(job->ledger);
     if (!ledger_prune(job->ledger, job->config->ledger_keep_batches, err) ||
-        !ledger_check_file(job->ledger, err) || !start_refresh(job, err) ||
-        !settle_plan(job, err)) {
+        !ledger_check_file(job->ledger, err) || !start_refresh(job, err) || !plan_make(job, err)) {
         return false;
     }
     if (job->state == PROTOCOL_IDLE && job->tick.interval_ms == 0) {

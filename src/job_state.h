@@ -129,7 +129,10 @@ MUST_CHECK bool job_transaction(struct job *job, job_steps steps, void *arg, str
 /* The reader of the inputs: as planned while a batch is in doubt (R0), else as set today. */
 MUST_CHECK bool job_make_source(struct job *job, struct err *err);
 
-/* A new incarnation for a new producer. */
+/* Draws an incarnation. It must be stored before it is used. */
+MUST_CHECK bool job_draw(struct job *job, struct err *err);
+
+/* A new incarnation for a new producer, stored. */
 MUST_CHECK bool job_new_incarnation(struct job *job, struct err *err);
 
 #endif

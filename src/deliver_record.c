@@ -1,0 +1,153 @@
+/* One record of a batch on its way.
+ *
+ * Nothing waits for a single record but these: the first record of an output partition after a recovery (R5), and the
+ * suspects of a request that was refused for content (protocol.md, Content). They travel alone: added, flushed and
+ * acknowledged before anything else is taken. */
+#include "deliver_record.h"
+
+#include "bad_record.h"
+#include "failpoint.h"
+#include "job_state.h"
+#include "recover.h"
+
+static bool is_suspect(const struct job *job, size_t range, size_t output, int64_t offset)
+{
+    for (size_t i = 0; i < job->suspect_count; i++) {
+        const struct sink_suspect *suspect = &job->suspects[i];
+
+        if (suspect->range == range && suspect->output == output) {
+            return offset <= suspect->until;
+        }
+    }
+    return false;
+}
+
+/* The place of a record that was put aside, or −1. */
+static int64_t set_aside_place(const struct job *job, size_t range, int64_t offset)
+{
+    for (size_t i = 0; i < job->batch.set_aside_count; i++) {
+        const struct set_aside_mark *mark = &job->batch.set_aside[i];
+
+        if (mark->range == range && mark->offset == offset) {
+            return outputs_find(&job->outputs, mark->error_topic, mark->error_partition);
+        }
+    }
+    return -1;
+}
+
+static void hand_next(struct hand *hand)
+{
+    hand->at++;
+    hand->made = false;
+}
+
+/* The record in hand can't be delivered for what it is: it is put aside, and stays in hand for its error topic. */
+static bool put_aside(struct job *job, rd_kafka_headers_t *headers, const char *reason,
+                      struct err *err)
+{
+    struct hand *hand = &job->hand;
+    rd_kafka_message_t *message = hand->messages[hand->at];
+
+    hand->made = false;
+    if (headers != NULL) {
+        rd_kafka_message_set_headers(message, headers);
+    }
+    return bad_record_refused(job, hand->range, message, reason, err);
+}
+
+/* The record in hand travels alone: nothing else goes out until it is acknowledged. A refusal of a suspect is its own,
+ * as nothing else was on its way. */
+static bool send_alone(struct job *job, bool suspect, struct err *err)
+{
+    struct hand *hand = &job->hand;
+    struct output *place = &job->outputs.items[hand->record.output];
+    rd_kafka_message_t *message = hand->messages[hand->at];
+    rd_kafka_headers_t *headers = suspect && hand->record.headers != NULL
+                                      ? rd_kafka_headers_copy(hand->record.headers)
+                                      : NULL;
+    struct patience patience = job_patience(job, -1);
+    bool acknowledged;
+
+    job->kept = message;
+    hand->made = false;
+    job->sent++;
+    acknowledged = sink_drain(job->sink, &patience, err);
+    if (!acknowledged && suspect && job->kept == NULL && err->kind == ERR_PRODUCER &&
+        sink_broken_by_content(job->sink) && sink_drained(job->sink)) {
+        struct err refusal = *err;
+
+        return put_aside(job, headers, refusal.text, err);
+    }
+    if (headers != NULL) {
+        rd_kafka_headers_destroy(headers);
+    }
+    if (job->kept == NULL) {
+        rd_kafka_message_destroy(message);
+    }
+    job->kept = NULL; /* still on its way: freed when it comes back */
+    hand_next(hand);
+    if (!acknowledged) {
+        return false;
+    }
+    place->alone = false;
+    return place->gap_from == place->gap_until || recover_look_at_gaps(job, err);
+}
+
+/* The record in hand: sent, put aside, or known to be delivered. *moved_out: the hand went on. */
+bool deliver_record(struct job *job, bool *moved_out, struct err *err)
+{
+    struct hand *hand = &job->hand;
+    rd_kafka_message_t *message = hand->messages[hand->at];
+    struct patience patience = job_patience(job, -1);
+    bool suspect;
+    bool alone;
+
+    if (!hand->made) {
+        int64_t aside = set_aside_place(job, hand->range, message->offset);
+        size_t output = aside >= 0 ? (size_t)aside : relay_output(job->relay, hand->range, message);
+
+        if (job->recovered &&
+            delivered_has(&job->delivered, hand->range, output, message->offset, 0)) {
+            rd_kafka_message_destroy(message);
+            hand_next(hand);
+            *moved_out = true;
+            return true;
+        }
+        relay_record(job->relay, hand->range, output, message, hand->text, &hand->record);
+        hand->record.reason = aside >= 0 ? "refused by the output topic" : NULL;
+        hand->made = true;
+    }
+    suspect = job->suspect_count > 0 &&
+              is_suspect(job, hand->range, hand->record.output, message->offset);
+    alone = suspect || job->outputs.items[hand->record.output].alone;
+    if (suspect && !sink_drain(job->sink, &patience, err)) {
+        return false;
+    }
+    failpoint_delay_record();
+    switch (sink_add(job->sink, &hand->record, err)) {
+    case SINK_TAKEN:
+        *moved_out = true;
+        if (alone) {
+            return send_alone(job, suspect, err);
+        }
+        job->sent++;
+        hand_next(hand);
+        return true;
+    case SINK_FULL:
+        return true;
+    case SINK_REFUSED: {
+        struct err refusal = *err;
+        rd_kafka_headers_t *headers = hand->record.headers;
+
+        if (headers != NULL) {
+            rd_kafka_header_remove(headers, PROVENANCE_HEADER);
+        }
+        hand->record.headers = NULL;
+        *moved_out = true;
+        return put_aside(job, headers, refusal.text, err);
+    }
+    case SINK_BROKEN:
+        return false;
+    }
+    return false;
+}
