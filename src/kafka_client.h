@@ -11,16 +11,18 @@
 #include <librdkafka/rdkafka.h>
 
 enum client_purpose {
-    CLIENT_INPUT,  /* consumer of the inputs: isolation.level as set, assign() only, auto.offset.reset=error */
+    CLIENT_INPUT, /* consumer of the inputs: isolation.level as set, assign() only, auto.offset.reset=error */
     CLIENT_OUTPUT, /* consumer that reads outputs back: read_uncommitted, leader only (R4) */
-    CLIENT_ASK,    /* asks offsets, marks, metadata, topic ids, configs; neither fetches nor produces */
-    CLIENT_SINK,   /* idempotent producer (R1) */
+    CLIENT_ASK, /* asks offsets, marks, metadata, topic ids, configs; neither fetches nor produces */
+    CLIENT_SINK, /* idempotent producer (R1) */
 };
 
 struct client_options {
     enum client_purpose purpose;
-    size_t batch_bytes_max; /* CLIENT_SINK: batch.size, ≤ the smallest max.message.bytes; 0 = librdkafka's default */
-    uint32_t partitions;    /* CLIENT_INPUT: how many will be read at once: the memory is divided by it; 0 = unknown */
+    size_t
+        batch_bytes_max; /* CLIENT_SINK: batch.size, ≤ the smallest max.message.bytes; 0 = librdkafka's default */
+    uint32_t
+        partitions; /* CLIENT_INPUT: how many will be read at once: the memory is divided by it; 0 = unknown */
     void (*delivered)(rd_kafka_t *, const rd_kafka_message_t *, void *); /* CLIENT_SINK */
     void *opaque;
 };

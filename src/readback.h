@@ -20,12 +20,14 @@ struct readback_span {
 
 struct readback;
 
-MUST_CHECK bool readback_new(const struct config *config, struct readback **readback_out, struct err *err);
+MUST_CHECK bool readback_new(const struct config *config, struct readback **readback_out,
+                             struct err *err);
 void readback_free(struct readback *readback); /* accepts NULL */
 
 /* For each record found: index of its span, the record (borrowed during the call). false with `err` filled ends the
  * reading. */
-typedef bool (*readback_found)(void *arg, size_t span, const rd_kafka_message_t *message, struct err *err);
+typedef bool (*readback_found)(void *arg, size_t span, const rd_kafka_message_t *message,
+                               struct err *err);
 
 /* Reads every span up to its `until`; may be called again with the spans' `until` moved on, and goes on without
  * assigning anew where the position fits. Long readings log their progress every few seconds. A span that can't be

@@ -14,15 +14,15 @@ enum ends_of {
     ENDS_FIRST,     /* log start offset */
     ENDS_COMMITTED, /* last stable offset */
     ENDS_LAST,      /* high watermark */
-    ENDS_TIME,      /* first offset with a timestamp at or after time_ms; the high watermark if there is none */
+    ENDS_TIME, /* first offset with a timestamp at or after time_ms; the high watermark if there is none */
 };
 
 struct ends_item {
     const char *topic; /* borrowed until ends_free */
     int32_t partition;
-    int64_t time_ms;      /* ENDS_TIME */
-    int64_t offset;       /* the answer */
-    int32_t leader_epoch; /* the answer's, −1 = unknown */
+    int64_t time_ms;           /* ENDS_TIME */
+    int64_t offset;            /* the answer */
+    int32_t leader_epoch;      /* the answer's, −1 = unknown */
     rd_kafka_resp_err_t error; /* of this partition; offset is set only when it is NO_ERROR */
 };
 

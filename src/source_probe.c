@@ -6,7 +6,6 @@
  * an end at or above `until`, or a position there (transaction markers), proves it at once. */
 #include "source_probe.h"
 
-#include "kafka_client.h"
 #include "log.h"
 #include "mem.h"
 #include "wait.h"
@@ -26,10 +25,11 @@ struct source_probe {
         met_end; /* librdkafka counts an end as a record: its position is one too high from then on */
 };
 
-struct source_probe *source_probe_new(const struct config *config, const char *topic,
-                                      int32_t partition, int64_t from, int64_t until)
+struct source_probe *source_probe_new(const struct config *config, enum client_purpose purpose,
+                                      const char *topic, int32_t partition, int64_t from,
+                                      int64_t until)
 {
-    struct client_options options = {.purpose = CLIENT_INPUT, .partitions = 1};
+    struct client_options options = {.purpose = purpose, .partitions = 1};
     struct source_probe *probe = mem_zero(sizeof(*probe));
     rd_kafka_topic_partition_list_t *list;
     struct err err;

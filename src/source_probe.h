@@ -3,7 +3,7 @@
 #ifndef SOURCE_PROBE_H
 #define SOURCE_PROBE_H
 
-#include "config.h"
+#include "kafka_client.h"
 
 struct source_probe;
 
@@ -14,8 +14,9 @@ enum source_probe_answer {
 };
 
 /* NULL when no consumer could be made. `topic` is borrowed. */
-struct source_probe *source_probe_new(const struct config *config, const char *topic,
-                                      int32_t partition, int64_t from, int64_t until);
+struct source_probe *source_probe_new(const struct config *config, enum client_purpose purpose,
+                                      const char *topic, int32_t partition, int64_t from,
+                                      int64_t until);
 void source_probe_free(struct source_probe *probe); /* accepts NULL */
 
 /* Doesn't wait; call it again and again. */

@@ -34,6 +34,7 @@ enum {
     POLL_EVERY_MS = 100,
     GONE_MS_MAX = 30000,
     DAMAGED_TRIES = 5,
+    LOG_START_MS = 2000,
 };
 
 /* One partition that is being read. */
@@ -59,6 +60,7 @@ struct part {
 
 struct source {
     const struct config *config;
+    enum client_purpose purpose;
     rd_kafka_t *client;
     int fd;
     int64_t polled_ms;
@@ -73,13 +75,14 @@ struct source {
 
 /* ── making and freeing ──────────────────────────────────────────────────────────────────────── */
 
-bool source_new(const struct config *config, uint32_t partitions, struct source **source_out,
-                struct err *err)
+static bool make(const struct config *config, enum client_purpose purpose, uint32_t partitions,
+                 struct source **source_out, struct err *err)
 {
-    struct client_options options = {.purpose = CLIENT_INPUT, .partitions = partitions};
+    struct client_options options = {.purpose = purpose, .partitions = partitions};
     struct source *source = mem_zero(sizeof(*source));
 
     source->config = config;
+    source->purpose = purpose;
     source->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (source->fd < 0) {
         err_set(err, ERR_FAILED, errno, "eventfd: %s", strerror(errno));
@@ -94,6 +97,18 @@ bool source_new(const struct config *config, uint32_t partitions, struct source 
     rd_kafka_poll_set_consumer(source->client);
     *source_out = source;
     return true;
+}
+
+bool source_new(const struct config *config, uint32_t partitions, struct source **source_out,
+                struct err *err)
+{
+    return make(config, CLIENT_INPUT, partitions, source_out, err);
+}
+
+bool source_new_outputs(const struct config *config, uint32_t partitions,
+                        struct source **source_out, struct err *err)
+{
+    return make(config, CLIENT_OUTPUT, partitions, source_out, err);
 }
 
 static void drop(rd_kafka_message_t **messages, size_t count)
@@ -333,6 +348,20 @@ int32_t source_leader_epoch(const struct source *source, size_t index)
     return source->reading[index]->epoch;
 }
 
+int64_t source_log_start(struct source *source, size_t index)
+{
+    const struct part *part = source->reading[index];
+    int64_t low = -1;
+    int64_t high = -1;
+
+    assert(index < source->range_count);
+    if (rd_kafka_query_watermark_offsets(source->client, part->topic, part->partition, &low, &high,
+                                         LOG_START_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return -1;
+    }
+    return low;
+}
+
 /* ── what comes out of a partition's queue ───────────────────────────────────────────────────── */
 
 static void keep(struct part *part, rd_kafka_message_t *message)
@@ -347,10 +376,13 @@ static void keep(struct part *part, rd_kafka_message_t *message)
     part->kept[part->kept_count++] = message;
 }
 
-static void hand_out(struct part *part, const rd_kafka_message_t *message)
+/* The last of what is handed out tells where we are. */
+static void handed_out(struct part *part, rd_kafka_message_t *const *messages, size_t count)
 {
-    part->next = message->offset + 1;
-    part->epoch = rd_kafka_message_leader_epoch(message);
+    if (count > 0) {
+        part->next = messages[count - 1]->offset + 1;
+        part->epoch = rd_kafka_message_leader_epoch(messages[count - 1]);
+    }
 }
 
 static size_t take_kept(struct part *part, int64_t until, rd_kafka_message_t **messages, size_t max)
@@ -359,9 +391,9 @@ static size_t take_kept(struct part *part, int64_t until, rd_kafka_message_t **m
 
     while (count < max && part->kept_at < part->kept_count &&
            part->kept[part->kept_at]->offset < until) {
-        messages[count] = part->kept[part->kept_at++];
-        hand_out(part, messages[count++]);
+        messages[count++] = part->kept[part->kept_at++];
     }
+    handed_out(part, messages, count);
     return count;
 }
 
@@ -449,6 +481,7 @@ static bool sort_out(struct source *source, struct part *part, int64_t until,
         if (over || !fine) {
             rd_kafka_message_destroy(message);
         } else if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            handed_out(part, messages, below);
             fine = take_event(source, part, message, &over, err);
             rd_kafka_message_destroy(message);
         } else if (message->offset < part->seen) {
@@ -456,7 +489,6 @@ static bool sort_out(struct source *source, struct part *part, int64_t until,
         } else {
             part->seen = message->offset + 1;
             if (message->offset < until) {
-                hand_out(part, message);
                 messages[below++] = message;
             } else {
                 keep(part, message);
@@ -465,10 +497,11 @@ static bool sort_out(struct source *source, struct part *part, int64_t until,
     }
     if (!fine) {
         drop(messages, below);
-        below = 0;
+        return false;
     }
+    handed_out(part, messages, below);
     *below_out = below;
-    return fine;
+    return true;
 }
 
 /* librdkafka's position, when it can be believed. */
@@ -537,8 +570,8 @@ static bool look_closely(struct source *source, struct part *part, int64_t until
     if (source->probe == NULL) {
         rd_kafka_get_watermark_offsets(source->client, part->topic, part->partition, &low, &high);
         if (high >= until) {
-            source->probe =
-                source_probe_new(source->config, part->topic, part->partition, part->seen, until);
+            source->probe = source_probe_new(source->config, source->purpose, part->topic,
+                                             part->partition, part->seen, until);
             source->probed = part;
         }
         return true;

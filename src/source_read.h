@@ -22,14 +22,22 @@ enum { SOURCE_STALL_MS = 5000 };
 struct source;
 
 /* Makes the consumer; doesn't wait for a broker. */
-MUST_CHECK bool source_new(const struct config *config, uint32_t partitions, struct source **source_out,
-                           struct err *err);
+MUST_CHECK bool source_new(const struct config *config, uint32_t partitions,
+                           struct source **source_out, struct err *err);
+
+/* The same over outputs (purpose CLIENT_OUTPUT): read_uncommitted, from the leader. */
+MUST_CHECK bool source_new_outputs(const struct config *config, uint32_t partitions,
+                                   struct source **source_out, struct err *err);
 
 /* Accepts NULL. */
 void source_free(struct source *source);
 
-/* Readable when records may have arrived for a partition whose queue was empty. source_take drains it. */
+/* Readable when records may have arrived for a partition whose queue was empty. source_take drains it whichever range
+ * it is called for: when it was readable, call source_take for every range that isn't done. */
 int source_fd(const struct source *source);
+
+/* Where the log of ranges[index] begins, asked of its leader (up to 2 s); −1 = no answer. */
+int64_t source_log_start(struct source *source, size_t index);
 
 /* A batch begins: `ranges` (borrowed until the next source_begin or source_free; topics are found through
  * `definition`, borrowed likewise) are what is read now. A partition already being read goes on from its kept records when its position is
@@ -42,25 +50,25 @@ MUST_CHECK bool source_begin(struct source *source, const struct definition *def
 enum source_trouble {
     SOURCE_FINE,
     SOURCE_OUT_OF_RANGE, /* position is below the log's start, or above its end */
-    SOURCE_TRUNCATED,    /* the leader's log diverged from the epoch we have read (unclean election) */
+    SOURCE_TRUNCATED, /* the leader's log diverged from the epoch we have read (unclean election) */
 };
 
 struct source_taken {
-    size_t count;  /* messages put into the array */
-    bool done;     /* the range has ended; no message will come for it */
-    bool stalled;  /* it ended by the stall rule */
+    size_t count; /* messages put into the array */
+    bool done;    /* the range has ended; no message will come for it */
+    bool stalled; /* it ended by the stall rule */
     enum source_trouble trouble;
-    int64_t position; /* first offset not taken yet */
+    int64_t position; /* first offset not taken yet; where a stalled range stalled */
     char text[256];   /* with trouble: librdkafka's words */
 };
 
 /* Takes what is there for ranges[index], at most `max` messages, without waiting. All of them lie in
  * [max(from, position), until). Errors other than trouble: ERR_TEMPORARY never (librdkafka tries again by itself),
  * ERR_DECISION (not permitted, topic gone), ERR_SETTINGS. */
-MUST_CHECK bool source_take(struct source *source, size_t index, rd_kafka_message_t **messages, size_t max,
-                            struct source_taken *taken_out, struct err *err);
+MUST_CHECK bool source_take(struct source *source, size_t index, rd_kafka_message_t **messages,
+                            size_t max, struct source_taken *taken_out, struct err *err);
 
-/* Goes on at `offset` (> position) in ranges[index]: what lies between is lost, or known to be delivered. What is
+/* Goes on at `offset` (≥ position; the same one after trouble: fetches again) in ranges[index]: what lies between is lost, or known to be delivered. What is
  * kept from there on stays. At or beyond `until` the range is done. */
 MUST_CHECK bool source_skip(struct source *source, size_t index, int64_t offset, struct err *err);
 

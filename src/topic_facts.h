@@ -12,15 +12,15 @@
 enum { TOPIC_MISSING_MS = 30000, TOPIC_ANSWER_MS = 10000 };
 
 struct topic_fact {
-    char *topic;         /* owned */
-    int32_t partitions;  /* 0 = doesn't exist (yet) */
-    int32_t replicas;    /* the largest number of a partition */
-    char topic_id[TOPIC_ID_SIZE];   /* "" = unknown */
-    int64_t max_message_bytes;      /* −1 = unknown */
-    int64_t retention_ms;           /* −2 = unknown, −1 = for ever */
+    char *topic;                  /* owned */
+    int32_t partitions;           /* 0 = doesn't exist (yet) */
+    int32_t replicas;             /* the largest number of a partition */
+    char topic_id[TOPIC_ID_SIZE]; /* "" = unknown */
+    int64_t max_message_bytes;    /* −1 = unknown */
+    int64_t retention_ms;         /* −2 = unknown, −1 = for ever */
     bool compacted;
-    bool described;                 /* topic id asked and answered */
-    bool configured;                /* configs asked and answered */
+    bool described;  /* topic id asked and answered */
+    bool configured; /* configs asked and answered */
 };
 
 struct topic_facts;
@@ -31,7 +31,8 @@ void topic_facts_free(struct topic_facts *facts); /* accepts NULL */
 
 /* Partition counts and replicas of every topic, from fresh metadata. Waits for a broker as patience allows. A topic
  * that isn't there has partitions = 0 and is no error here. Not permitted: ERR_DECISION. */
-MUST_CHECK bool topic_facts_refresh(struct topic_facts *facts, const struct patience *patience, struct err *err);
+MUST_CHECK bool topic_facts_refresh(struct topic_facts *facts, const struct patience *patience,
+                                    struct err *err);
 
 /* Sends the questions for ids and configs (DescribeTopics, DescribeConfigs) again. */
 void topic_facts_ask(struct topic_facts *facts);
