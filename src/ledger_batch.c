@@ -19,8 +19,10 @@ static const char *const LIMITED_BY[] = {
     [LIMITED_ESTIMATOR] = "estimator", [LIMITED_MINIMUM] = "minimum", [LIMITED_RECORDS] = "records",
     [LIMITED_MEMORY] = "memory"};
 
+/* OR ROLLBACK spares SQLite a statement journal; the caller's transaction is gone after a failure anyway. */
 static const char PLAN_BATCH_SQL[] =
-    "INSERT INTO oncesink_batch (batch, pipeline, incarnation, state, tick_ms, started_ms, "
+    "INSERT OR ROLLBACK INTO oncesink_batch (batch, pipeline, incarnation, state, tick_ms, "
+    "started_ms, "
     "planned_wall_ms, "
     "planned, limited_by, rate) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char PLAN_RANGE_SQL[] = "INSERT INTO oncesink_batch_range (batch, topic, partition, "
@@ -29,7 +31,7 @@ static const char PLAN_RANGE_SQL[] = "INSERT INTO oncesink_batch_range (batch, t
 static const char PLAN_INPUT_SQL[] = "UPDATE oncesink_input SET end_offset = ?, end_ms = ? "
                                      "WHERE topic = ? AND partition = ? AND next_offset = ?";
 static const char PLAN_LEDGER_SQL[] =
-    "UPDATE oncesink_ledger SET batch = ?, last_ms = max(last_ms, ?)";
+    "UPDATE oncesink_ledger SET batch = ?, last_ms = max(last_ms, ?) WHERE id = 1";
 static const char FENCE_SQL[] =
     "INSERT INTO oncesink_batch_output (batch, topic, partition, fence_offset) "
     "VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
@@ -46,7 +48,7 @@ static const char SET_ASIDE_SQL[] =
     "error_topic, error_partition, wall_ms) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, topic, partition, ? "
     "FROM oncesink_batch_output WHERE batch = ?1 AND topic = ? AND partition = ?";
 static const char SET_ASIDE_TOTAL_SQL[] =
-    "UPDATE oncesink_ledger SET total_set_aside = total_set_aside + 1";
+    "UPDATE oncesink_ledger SET total_set_aside = total_set_aside + 1 WHERE id = 1";
 
 /* ---- plan ---- */
 

@@ -99,6 +99,9 @@ bool ledger_lock_is_network(int64_t magic);
 /* Refuses network file systems, then takes the lock on `real_path`.lock; fills lock_fd. */
 MUST_CHECK bool ledger_lock(struct ledger *ledger, struct err *err);
 
+/* The pid of the process that holds the lock; 0 = none does, −1 = one whose pid isn't known. */
+int64_t ledger_lock_owner(const struct ledger *ledger);
+
 /* ---- ledger_wait.c ---- */
 
 /* SQLite's busy handler: waits, says what for, and obeys `stopped`. */

@@ -64,24 +64,30 @@ static bool refuse_network(const struct ledger *ledger, struct err *err)
     return true;
 }
 
-/* Who holds the lock, as far as the file says. */
-static bool refused(const struct ledger *ledger, const char *lock_path, int fd, struct err *err)
+/* The pid in the lock's file, 0 when there is none. */
+static int64_t read_pid(int fd)
 {
     char text[PID_TEXT_SIZE];
-    char *end = text;
-    long pid = 0;
     const ssize_t size = pread(fd, text, sizeof(text) - 1, 0);
 
-    if (size > 0) {
-        text[size] = '\0';
-        pid = strtol(text, &end, 10);
+    if (size <= 0) {
+        return 0;
     }
-    if (pid <= 0 || end == text) {
+    text[size] = '\0';
+    const long pid = strtol(text, NULL, 10);
+    return pid > 0 ? pid : 0;
+}
+
+static bool refused(const struct ledger *ledger, const char *lock_path, int fd, struct err *err)
+{
+    const int64_t pid = read_pid(fd);
+
+    if (pid == 0) {
         return err_set(err, ERR_LOCKED, 0, "ledger %s: another process holds its lock %s",
                        ledger->path, lock_path);
     }
-    return err_set(err, ERR_LOCKED, 0, "ledger %s: process %ld holds its lock %s", ledger->path,
-                   pid, lock_path);
+    return err_set(err, ERR_LOCKED, 0, "ledger %s: process %" PRId64 " holds its lock %s",
+                   ledger->path, pid, lock_path);
 }
 
 static bool write_pid(int fd)
@@ -127,4 +133,24 @@ bool ledger_lock(struct ledger *ledger, struct err *err)
     taken = take(ledger, lock_path, err);
     free(lock_path);
     return taken;
+}
+
+int64_t ledger_lock_owner(const struct ledger *ledger)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char *lock_path = mem_print("%s.lock", ledger->real_path);
+    const int fd = open(lock_path, O_RDONLY | O_CLOEXEC);
+    int64_t owner = 0;
+
+    free(lock_path);
+    if (fd < 0) {
+        return 0;
+    }
+    if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) {
+        const int64_t pid = read_pid(fd);
+
+        owner = pid > 0 ? pid : -1;
+    }
+    close(fd);
+    return owner;
 }

@@ -195,7 +195,7 @@ bool ledger_check_file(const struct ledger *ledger, struct err *err)
 
 static const char INCARNATION_ADD_SQL[] =
     "INSERT INTO oncesink_incarnation (incarnation, began_with, began_wall_ms) VALUES (?, ?, ?)";
-static const char START_SQL[] = "UPDATE oncesink_ledger SET incarnation = ?";
+static const char START_SQL[] = "UPDATE oncesink_ledger SET incarnation = ? WHERE id = 1";
 static const char INCARNATION_KNOWN_SQL[] =
     "SELECT 1 FROM oncesink_incarnation WHERE incarnation = ?";
 

@@ -89,11 +89,6 @@ static bool look(struct ledger *ledger, struct facts *facts_out, struct err *err
     if (!ask(ledger, "PRAGMA application_id", &facts_out->application_id, err) ||
         !ask(ledger, "PRAGMA user_version", &facts_out->version, err) ||
         !ask(ledger, "SELECT count(*) FROM sqlite_schema", &facts_out->tables, err)) {
-        if (err->cause == SQLITE_NOTADB) {
-            return err_set(err, ERR_LEDGER, SQLITE_NOTADB,
-                           "ledger %s: is not an SQLite database; look at the path (ledger.path)",
-                           ledger->path);
-        }
         return false;
     }
     return true;

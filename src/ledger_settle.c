@@ -8,8 +8,10 @@
 #include <assert.h>
 #include <inttypes.h>
 
+/* OR ROLLBACK spares SQLite a statement journal; the caller's transaction is gone after a failure anyway. */
 static const char SETTLE_BATCH_SQL[] =
-    "UPDATE oncesink_batch SET state = 'settled', outcome = ?, ended_ms = ?, settled_wall_ms = ?, "
+    "UPDATE OR ROLLBACK oncesink_batch SET state = 'settled', outcome = ?, ended_ms = ?, "
+    "settled_wall_ms = ?, "
     "scheduling_ms = ?, processing_ms = ?, records = ?, outputs = ?, found = ? "
     "WHERE batch = ? AND state <> 'settled'";
 static const char SETTLE_RANGE_SQL[] =
@@ -34,7 +36,8 @@ static const char SETTLE_LEDGER_SQL[] =
     "total_batches + 1, "
     "total_recovered = total_recovered + ?3, total_records = total_records + ?4, "
     "total_outputs = total_outputs + ?5, total_found = total_found + ?6, "
-    "total_planned = total_planned + (SELECT planned FROM oncesink_batch WHERE batch = ?1)";
+    "total_planned = total_planned + (SELECT planned FROM oncesink_batch WHERE batch = ?1) WHERE "
+    "id = 1";
 
 static bool settle_batch(struct ledger *ledger, const struct ledger_settlement *settlement,
                          struct err *err)

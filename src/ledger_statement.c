@@ -37,6 +37,11 @@ static bool error_of(struct ledger *ledger, int code, struct err *err, const cha
     const bool os_error = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN;
 
     vsnprintf(words, sizeof(words), format, args);
+    if ((code & 0xff) == SQLITE_NOTADB) {
+        return err_set(err, ERR_LEDGER, code,
+                       "ledger %s: is not an SQLite database; look at the path (ledger.path)",
+                       ledger->path);
+    }
     if (os_error && cause != 0) {
         return err_set(err, kind_of(ledger, code, cause), code, "ledger %s: %s: %s (%s)",
                        ledger->path, words, text, strerror(cause));
