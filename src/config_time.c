@@ -83,7 +83,6 @@ bool config_time_duration(const char *text, int64_t *ms_out)
 
         if (!time && take_char(&at, 't')) {
             time = true;
-            any = false; /* `P1DT` has nothing behind its T */
         }
         if (!take_number(&at, 1, DIGITS_MAX, &number) || !take_fraction(&at, &fraction)) {
             return false;

@@ -17,10 +17,12 @@ const char *config_value_shown(const char *text, char shown[CONFIG_SHOWN_SIZE])
 {
     size_t used = 0;
 
-    while (text[used] != '\0' && used < CONFIG_SHOWN_SIZE - 4) {
-        unsigned char c = (unsigned char)text[used];
-
-        shown[used++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+    while (used < CONFIG_SHOWN_SIZE - 4 && text[used] != '\0') {
+        shown[used] = text[used];
+        if (iscntrl((unsigned char)text[used])) {
+            shown[used] = '?';
+        }
+        used++;
     }
     if (text[used] != '\0') {
         memcpy(shown + used, "...", 3);

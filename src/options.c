@@ -7,6 +7,7 @@
 #include "mem.h"
 
 #include <argp.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -223,14 +224,15 @@ static void print_help(FILE *out)
     config_print_help(out);
 }
 
-bool options_inform(const struct options *options, const char *libraries, FILE *out)
+bool options_inform(const struct options *options, const char *clients, FILE *out)
 {
     if (options->action == OPTIONS_HELP) {
         print_help(out);
         return true;
     }
     if (options->action == OPTIONS_VERSION) {
-        fprintf(out, "%s %s (%s)\n", NAME, ONCESINK_VERSION, libraries);
+        fprintf(out, "%s %s (%s, SQLite %s)\n", NAME, ONCESINK_VERSION, clients,
+                sqlite3_libversion());
         return true;
     }
 #ifdef ONCESINK_FAILPOINTS

@@ -40,9 +40,9 @@ MUST_CHECK bool options_parse(int argc, char **argv, struct options *options_out
 /* Accepts a zero struct. */
 void options_deinit(struct options *options);
 
-/* Answers --help, --version and --failpoints on `out`; false when it is none of them. `libraries`: the libraries'
- * names and versions, for --version. */
-bool options_inform(const struct options *options, const char *libraries, FILE *out);
+/* Answers --help, --version and --failpoints on `out`; false when it is none of them. `clients`: the client
+ * libraries' names and versions, for --version. */
+bool options_inform(const struct options *options, const char *clients, FILE *out);
 
 /* The settings in force: the file, then --set, then config_finish. `now_ms`: wall clock. */
 MUST_CHECK bool options_configure(const struct options *options, int64_t now_ms,
