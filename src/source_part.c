@@ -1,0 +1,297 @@
+/* One partition that is being read.
+ *
+ *     queue ──► below `until`: handed out │ from `until` on: kept for the next batch
+ *
+ * `seen` is the offset below which everything has left the queue. It moves by records, by the end of the partition (an
+ * event that carries the offset), and by librdkafka's position, which alone moves over transaction markers.
+ *
+ * Two things to know of librdkafka 2.8's position: taking an event with an offset (the partition's end, an error) sets it
+ * to that offset + 1 as if a record had been taken; and after a new assignment it is the old one until the old fetcher
+ * has stopped. Either would end a range early: a record lost. So a position is believed only when no event explains
+ * it, and after it was seen reset. */
+#include "source_part.h"
+
+#include "kafka_client.h"
+#include "log.h"
+#include "mem.h"
+#include "wait.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ── making and freeing ──────────────────────────────────────────────────────────────────────── */
+
+struct source_part *source_part_new(rd_kafka_t *client, const char *topic, int32_t partition,
+                                    int fd)
+{
+    static const uint64_t ONE = 1; /* what an eventfd wants to be written */
+    struct source_part *part = mem_zero(sizeof(*part));
+
+    part->topic = mem_text(topic);
+    part->partition = partition;
+    part->client = client;
+    part->queue = rd_kafka_queue_get_partition(client, topic, partition);
+    rd_kafka_queue_forward(part->queue, NULL);
+    /* Before it is assigned: the event comes only when an empty queue fills. */
+    rd_kafka_queue_io_event_enable(part->queue, fd, &ONE, sizeof(ONE));
+    part->self = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(part->self, topic, partition);
+    return part;
+}
+
+static void drop(rd_kafka_message_t **messages, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        rd_kafka_message_destroy(messages[i]);
+    }
+}
+
+static void drop_kept(struct source_part *part)
+{
+    drop(part->kept + part->kept_at, part->kept_count - part->kept_at);
+    part->kept_at = part->kept_count = 0;
+}
+
+void source_part_free(struct source_part *part)
+{
+    drop_kept(part);
+    rd_kafka_queue_io_event_enable(part->queue, -1, NULL, 0);
+    rd_kafka_queue_destroy(part->queue);
+    rd_kafka_topic_partition_list_destroy(part->self);
+    free(part->kept);
+    free(part->topic);
+    free(part);
+}
+
+int source_part_compare(const struct source_part *part, const char *topic, int32_t partition)
+{
+    int by_topic = strcmp(part->topic, topic);
+
+    if (by_topic != 0) {
+        return by_topic;
+    }
+    return part->partition < partition ? -1 : part->partition > partition;
+}
+
+void source_part_restart(struct source_part *part, int64_t offset)
+{
+    drop_kept(part);
+    part->position_old = part->assigned; /* from now on, until it was seen reset */
+    part->assigned = true;
+    part->event = -1;
+    part->next = part->seen = offset;
+    part->gone_ms = part->idle_ms = 0;
+    part->trouble = SOURCE_FINE;
+}
+
+void source_part_skip(struct source_part *part, int64_t offset)
+{
+    assert(offset >= part->next && offset <= part->seen);
+    while (part->kept_at < part->kept_count && part->kept[part->kept_at]->offset < offset) {
+        rd_kafka_message_destroy(part->kept[part->kept_at++]);
+    }
+    part->next = offset;
+}
+
+bool source_part_done(const struct source_part *part, int64_t until)
+{
+    bool kept_below = part->kept_at < part->kept_count && part->kept[part->kept_at]->offset < until;
+
+    return part->seen >= until && !kept_below;
+}
+
+/* ── taking ──────────────────────────────────────────────────────────────────────────────────── */
+
+static void keep(struct source_part *part, rd_kafka_message_t *message)
+{
+    if (part->kept_at == part->kept_count) {
+        part->kept_at = part->kept_count = 0;
+    }
+    if (part->kept_count == part->kept_room) {
+        part->kept_room = part->kept_room > 0 ? part->kept_room * 2 : 64;
+        part->kept = mem_grow(part->kept, part->kept_room, sizeof(part->kept[0]));
+    }
+    part->kept[part->kept_count++] = message;
+}
+
+/* The last of what is handed out tells where we are. */
+static void handed_out(struct source_part *part, rd_kafka_message_t *const *messages, size_t count)
+{
+    if (count > 0) {
+        part->next = messages[count - 1]->offset + 1;
+        part->epoch = rd_kafka_message_leader_epoch(messages[count - 1]);
+    }
+}
+
+static size_t take_kept(struct source_part *part, int64_t until, rd_kafka_message_t **messages,
+                        size_t max)
+{
+    size_t count = 0;
+
+    while (count < max && part->kept_at < part->kept_count &&
+           part->kept[part->kept_at]->offset < until) {
+        messages[count++] = part->kept[part->kept_at++];
+    }
+    handed_out(part, messages, count);
+    return count;
+}
+
+static bool is_gone(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+           code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+           code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+           code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_ID;
+}
+
+static void note_trouble(struct source_part *part, const char *text)
+{
+    const char *truncated = rd_kafka_err2str(RD_KAFKA_RESP_ERR__LOG_TRUNCATION);
+
+    part->trouble = strstr(text, truncated) != NULL ? SOURCE_TRUNCATED : SOURCE_OUT_OF_RANGE;
+    snprintf(part->text, sizeof(part->text), "%s", text);
+}
+
+/* An event in the queue: *over_out when what stands behind it must not be used, *again_out when it must be fetched
+ * again because it couldn't be decoded: librdkafka would go on behind it. */
+static bool take_event(struct source_part *part, const rd_kafka_message_t *event, bool *over_out,
+                       bool *again_out, struct err *err)
+{
+    const char *text = rd_kafka_message_errstr(event);
+    enum err_kind kind = client_err_kind(event->err);
+
+    if (event->offset >= 0 && event->offset + 1 > part->event) {
+        part->event = event->offset + 1;
+    }
+    if (event->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        if (event->offset > part->seen) {
+            part->seen = event->offset;
+        }
+        part->gone_ms = 0;
+        return true;
+    }
+    if (event->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+        note_trouble(part, text);
+        *over_out = true;
+        return true;
+    }
+    if (is_gone(event->err)) {
+        part->gone_ms = part->gone_ms > 0 ? part->gone_ms : wait_now_ms();
+        return true;
+    }
+    if (kind == ERR_TEMPORARY && event->err != RD_KAFKA_RESP_ERR_INVALID_MSG) {
+        log_debug("input %s[%" PRId32 "]: %s", part->topic, part->partition, text);
+        return true;
+    }
+    if (kind == ERR_DECISION || kind == ERR_SETTINGS) {
+        return err_set(err, kind, (int)event->err, "input %s[%" PRId32 "]: %s", part->topic,
+                       part->partition, text);
+    }
+    snprintf(part->text, sizeof(part->text), "%s", text);
+    *over_out = *again_out = true;
+    return true;
+}
+
+/* Sorts `count` fetched messages: those below `until` stay at the array's beginning, the rest is kept. */
+static bool sort_out(struct source_part *part, int64_t until, rd_kafka_message_t **messages,
+                     size_t count, size_t *below_out, bool *again_out, struct err *err)
+{
+    size_t below = 0;
+    bool over = false;
+    bool fine = true;
+
+    for (size_t i = 0; i < count; i++) {
+        rd_kafka_message_t *message = messages[i];
+
+        if (over || !fine) {
+            rd_kafka_message_destroy(message);
+        } else if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            handed_out(part, messages, below);
+            fine = take_event(part, message, &over, again_out, err);
+            rd_kafka_message_destroy(message);
+        } else if (message->offset < part->seen) {
+            rd_kafka_message_destroy(message); /* had before: a batch is fetched from its start */
+        } else {
+            part->seen = message->offset + 1;
+            if (message->offset < until) {
+                messages[below++] = message;
+            } else {
+                keep(part, message);
+            }
+        }
+    }
+    if (!fine) {
+        drop(messages, below);
+        return false;
+    }
+    handed_out(part, messages, below);
+    *below_out = below;
+    return true;
+}
+
+static void drain(int fd)
+{
+    uint64_t count;
+
+    while (read(fd, &count, sizeof(count)) > 0) {
+    }
+}
+
+static bool take_fetched(struct source_part *part, int fd, int64_t until,
+                         rd_kafka_message_t **messages, size_t max, size_t *below_out,
+                         bool *again_out, struct err *err)
+{
+    ssize_t count;
+
+    *below_out = 0;
+    if (part->position_old) {
+        source_part_look(part); /* before anything of the new assignment moves it */
+    }
+    count = rd_kafka_consume_batch_queue(part->queue, 0, messages, max);
+    if (count == 0) {
+        drain(fd); /* then look once more: what comes from now on is told again */
+        count = rd_kafka_consume_batch_queue(part->queue, 0, messages, max);
+    }
+    if (count <= 0) {
+        return true;
+    }
+    part->idle_ms = 0;
+    return sort_out(part, until, messages, (size_t)count, below_out, again_out, err);
+}
+
+bool source_part_take(struct source_part *part, int fd, int64_t until,
+                      rd_kafka_message_t **messages, size_t max, size_t *count_out, bool *again_out,
+                      struct err *err)
+{
+    size_t count = take_kept(part, until, messages, max);
+    size_t fetched = 0;
+
+    *again_out = false;
+    if (count < max && !source_part_done(part, until) && part->trouble == SOURCE_FINE) {
+        if (!take_fetched(part, fd, until, messages + count, max - count, &fetched, again_out,
+                          err)) {
+            drop(messages, count); /* the caller gets nothing along with an error */
+            return false;
+        }
+    }
+    *count_out = count + fetched;
+    return true;
+}
+
+void source_part_look(struct source_part *part)
+{
+    int64_t position;
+
+    rd_kafka_position(part->client, part->self);
+    position = part->self->elems[0].offset;
+    if (part->position_old) {
+        part->position_old = position >= 0;
+    } else if (position > part->seen && position != part->event) {
+        part->seen = position;
+        part->idle_ms = 0;
+    }
+}

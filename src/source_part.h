@@ -1,0 +1,56 @@
+/* One partition that is being read: its queue, what was taken from it and not handed out, and how far it has got.
+ * Of source_read.c; main thread. */
+#ifndef SOURCE_PART_H
+#define SOURCE_PART_H
+
+#include "err.h"
+#include "source_read.h"
+
+struct source_part {
+    char *topic;
+    int32_t partition;
+    rd_kafka_t *client; /* the consumer; not owned */
+    rd_kafka_queue_t *queue;
+    rd_kafka_topic_partition_list_t *self; /* it alone: for asking the position */
+    bool assigned;
+    bool position_old;         /* the position may be that of an earlier assignment */
+    int64_t event;             /* the highest position that an event explains; −1 = none */
+    int64_t next;              /* first offset not handed out */
+    int64_t seen;              /* everything below has left the queue */
+    int32_t epoch;             /* of the last record handed out */
+    rd_kafka_message_t **kept; /* taken and not handed out: kept[kept_at … kept_count) */
+    size_t kept_at, kept_count, kept_room;
+    int64_t idle_ms; /* since when nothing comes though it is asked for; 0 = something came */
+    int64_t gone_ms; /* since when the topic is reported missing; 0 = it isn't */
+    int tries;       /* how often what comes next couldn't be read */
+    enum source_trouble trouble;
+    char text[256]; /* with trouble, or with `again` of a taking */
+};
+
+/* A queue of its own that wakes `fd` (an eventfd) when it fills; to be assigned by the caller. */
+struct source_part *source_part_new(rd_kafka_t *client, const char *topic, int32_t partition,
+                                    int fd);
+void source_part_free(struct source_part *part);
+
+/* By topic, then partition. */
+int source_part_compare(const struct source_part *part, const char *topic, int32_t partition);
+
+/* It has been assigned at `offset`: nothing is kept, nothing has come. */
+void source_part_restart(struct source_part *part, int64_t offset);
+
+/* Drops what is kept below `offset`, which is at most `seen`. */
+void source_part_skip(struct source_part *part, int64_t offset);
+
+/* Everything below `until` has been handed out. */
+bool source_part_done(const struct source_part *part, int64_t until);
+
+/* Takes at most `max` records below `until`, without waiting; `fd` is drained when the queue was empty. *again_out when
+ * what comes next couldn't be decoded (text tells): it has to be assigned again at `next`, or a record is lost. */
+MUST_CHECK bool source_part_take(struct source_part *part, int fd, int64_t until,
+                                 rd_kafka_message_t **messages, size_t max, size_t *count_out,
+                                 bool *again_out, struct err *err);
+
+/* Lets `seen` follow librdkafka's position, where that can be believed. */
+void source_part_look(struct source_part *part);
+
+#endif
