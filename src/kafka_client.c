@@ -284,7 +284,10 @@ static bool set_fixed(rd_kafka_conf_t *conf, const struct config *config,
     case CLIENT_SINK:
         return set_all(conf, FIXED_FOR_SINK, err);
     case CLIENT_ASK:
-        return true;
+        /* A consumer, though it consumes nothing: on a handle without a group 2.8 crashes when a coordinator that is
+         * still loading answers a question for a group's offsets (rd_kafka_handle_OffsetFetch). */
+        return set_all(conf, FIXED_FOR_CONSUMERS, err) &&
+               set_one(conf, "group.id", config->group_id, err);
     }
     return true;
 }
@@ -313,7 +316,7 @@ static bool set_everything(rd_kafka_conf_t *conf, const struct config *config,
 bool client_new(const struct config *config, const struct client_options *options,
                 rd_kafka_t **client_out, struct err *err)
 {
-    bool consumes = options->purpose == CLIENT_INPUT || options->purpose == CLIENT_OUTPUT;
+    bool produces = options->purpose == CLIENT_SINK;
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_t *client;
     char text[512];
@@ -329,7 +332,7 @@ bool client_new(const struct config *config, const struct client_options *option
         return false;
     }
     client =
-        rd_kafka_new(consumes ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+        rd_kafka_new(produces ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf, text, sizeof(text));
     if (client == NULL) {
         rd_kafka_conf_destroy(conf);
         return err_set(err, ERR_SETTINGS, (int)rd_kafka_last_error(), "client settings: %s", text);

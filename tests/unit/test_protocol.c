@@ -120,7 +120,7 @@ static struct provenance provenance_of(const char *job, const char *ledger, int6
 
     strncpy(provenance.job, job, sizeof(provenance.job) - 1);
     strncpy(provenance.ledger, ledger, sizeof(provenance.ledger) - 1);
-    strncpy(provenance.incarnation, "12345678", sizeof(provenance.incarnation) - 1);
+    memcpy(provenance.incarnation, "12345678", sizeof(provenance.incarnation));
     return provenance;
 }
 
