@@ -1,7 +1,6 @@
 """The broker dies, restarts, stays away: the service goes on by itself, and nothing is lost or
 doubled. On a broker of its own, because the others' would be gone too."""
 
-import threading
 import time
 
 import pytest
@@ -65,11 +64,9 @@ def test_a_broker_that_comes_only_after_the_service(own, job):
     job.feed(500)
     own.stop()
     job.service.start()
-    back = threading.Thread(target=own.start)
     time.sleep(2)
     assert job.service.running()
-    back.start()
-    back.join()
+    own.start()
     job.await_relayed(500)
     job.service.stop()
     job.assert_exactly_once(500)

@@ -6,7 +6,8 @@
         kafka.stop(); kafka.start() # as after an orderly restart
 
 The jars are those that `tools/setup test` leaves in the cache. Leaving the `with` ends the broker and
-removes its data; a broker whose test process died is ended by the kernel (PR_SET_PDEATHSIG).
+removes its data; a broker whose test process died is ended by the kernel (PR_SET_PDEATHSIG: the thread that
+starts a process must live as long as the process shall).
 """
 
 import ctypes
@@ -67,7 +68,7 @@ def classpath():
 
 
 def die_with_parent():
-    """Runs in a child before exec: the kernel kills it when the test process is gone."""
+    """Runs in a child before exec: the kernel kills it when the thread that started it is gone."""
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -53,8 +53,8 @@ def compiled():
 class Running:
     """A command under way."""
 
-    def __init__(self, peer, number, future):
-        self._peer, self._number, self._future = peer, number, future
+    def __init__(self, peer, command, number, future):
+        self._peer, self._command, self._number, self._future = peer, command, number, future
 
     def stop(self):
         self._peer.call(None, "stop", target=self._number)
@@ -63,7 +63,10 @@ class Running:
         return self._future.done()
 
     def result(self, timeout_s=ANSWER_S_MAX):
-        return self._future.result(timeout_s)
+        try:
+            return self._future.result(timeout_s)
+        except concurrent.futures.TimeoutError:
+            raise PeerError(f"no answer to {self._command} within {timeout_s} s") from None
 
 
 class Peer:
@@ -71,7 +74,8 @@ class Peer:
         self._memory = memory
         self._numbers = itertools.count(1)
         self._waiting = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()       # of _waiting
+        self._writing = threading.Lock()    # of standard input; never held by the reader
         self.log = None
 
     def start(self):
@@ -103,9 +107,10 @@ class Peer:
         request = {"id": number, "cmd": command, "bootstrap": bootstrap, **arguments}
         with self._lock:
             self._waiting[number] = future
+        with self._writing:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-        return Running(self, number, future)
+        return Running(self, command, number, future)
 
     def call(self, bootstrap, command, timeout_s=ANSWER_S_MAX, **arguments):
         return self.begin(bootstrap, command, **arguments).result(timeout_s)

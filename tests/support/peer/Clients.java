@@ -43,13 +43,18 @@ final class Clients {
             new ByteArrayDeserializer());
     }
 
-    /** acks=all and idempotent; transactional when an id is given (init is left to the caller). */
+    /**
+     * acks=all and idempotent; transactional when an id is given (init is left to the caller). One
+     * request in flight: with several, a new topic's first request can be refused and its second
+     * accepted, and then Apache's client repeats the first without end.
+     */
     static KafkaProducer<byte[], byte[]> producer(String bootstrap, String codec,
         String transactionalId) {
         Properties settings = new Properties();
         settings.put("bootstrap.servers", bootstrap);
         settings.put("acks", "all");
         settings.put("enable.idempotence", "true");
+        settings.put("max.in.flight.requests.per.connection", "1");
         settings.put("linger.ms", "5");
         settings.put("batch.size", "262144");
         settings.put("buffer.memory", "67108864");

@@ -31,11 +31,16 @@ final class Reading {
         try (KafkaConsumer<byte[], byte[]> consumer = Clients.consumer(bootstrap, isolation)) {
             consumer.assign(to.keySet());
             start.forEach(consumer::seek);
-            drain(consumer, to, handler);
+            drain(consumer, to, record -> {
+                if (record.offset() < to.get(
+                    new TopicPartition(record.topic(), record.partition()))) {
+                    handler.accept(record);
+                }
+            });
         }
     }
 
-    /** Reads an assigned consumer on to the offsets of `to`. */
+    /** Reads an assigned consumer on to the offsets of `to`, or some way beyond: all is handed on. */
     static void drain(KafkaConsumer<byte[], byte[]> consumer, Map<TopicPartition, Long> to,
         Consumer<ConsumerRecord<byte[], byte[]>> handler) {
         Map<TopicPartition, Long> open = new HashMap<>(to);
@@ -44,14 +49,7 @@ final class Reading {
         long moved = System.nanoTime();
         while (!open.isEmpty()) {
             var records = consumer.poll(Duration.ofMillis(100));
-            for (TopicPartition partition : records.partitions()) {
-                Long end = to.get(partition);
-                for (ConsumerRecord<byte[], byte[]> record : records.records(partition)) {
-                    if (end != null && record.offset() < end) {
-                        handler.accept(record);
-                    }
-                }
-            }
+            records.forEach(handler);
             var done = open.entrySet().stream()
                 .filter(entry -> consumer.position(entry.getKey()) >= entry.getValue())
                 .map(Map.Entry::getKey).toList();
