@@ -268,7 +268,8 @@ ORDER BY event DESC;
 -- none (UNION drops the repeated row, which ends it).
 CREATE VIEW oncesink_set_aside_text AS
 SELECT set_aside, field,
-       CASE WHEN good >= min(length(bytes), 1024) THEN CAST(substr(bytes, 1, good) AS TEXT)
+       CASE WHEN bytes IS NULL THEN NULL
+            WHEN good >= min(length(bytes), 1024) THEN CAST(substr(bytes, 1, good) AS TEXT)
             ELSE 'x''' || lower(hex(substr(bytes, 1, 1024))) || '''' END
        || CASE WHEN length(bytes) > 1024 THEN '… (' || length(bytes) || ' bytes)' ELSE '' END AS text
 FROM (SELECT f.*, (
@@ -299,7 +300,7 @@ CREATE VIEW set_aside_records AS
 SELECT batch, topic, partition, offset, reason,
        (SELECT text FROM oncesink_set_aside_text t WHERE t.set_aside = s.set_aside AND t.field = 'key') AS key,
        (SELECT text FROM oncesink_set_aside_text t WHERE t.set_aside = s.set_aside AND t.field = 'value') AS value,
-       'x''' || lower(hex(headers)) || '''' AS headers,
+       CASE WHEN headers IS NULL THEN NULL ELSE 'x''' || lower(hex(headers)) || '''' END AS headers,
        timestamp_ms, error_topic, error_partition,
        strftime('%Y-%m-%dT%H:%M:%fZ', wall_ms / 1000.0, 'unixepoch') AS time
 FROM oncesink_set_aside s

@@ -77,7 +77,9 @@ static sqlite3 *person(const struct place *place)
 {
     sqlite3 *db = NULL;
 
-    assert_int_equal(sqlite3_open_v2(place->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_open_v2(place->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL),
+        SQLITE_OK);
     sqlite3_busy_timeout(db, 1000);
     return db;
 }
