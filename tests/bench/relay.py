@@ -154,6 +154,9 @@ def main():
     how = options()
     contestants = ["floor"] + (["bare"] if how.bare else []) \
         + ([] if how.floor_only else ["product"])
+    for program in ["bench/raw_loop"] + ([] if how.floor_only else ["oncesinkd"]):
+        if not (ROOT / "build" / how.preset / program).is_file():
+            sys.exit(f"no {program} in build/{how.preset}: tools/test build_{how.preset} makes it")
     peer = Peer().start()
     try:
         with Kafka() as kafka, tempfile.TemporaryDirectory(prefix="oncesink-bench-") as folder:
