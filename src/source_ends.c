@@ -17,7 +17,8 @@
 #include <string.h>
 
 enum {
-    ANSWER_MS_MAX = 5000, /* of one question; ends_get asks again */
+    ANSWER_MS_FIRST = 2000, /* of one question; ends_get asks again, and waits longer each time */
+    ANSWER_MS_MAX = 30000,
     MISSING_MS_MAX = 30000,
     METADATA_MS = 500,
     RETRY_MS_FIRST = 50,
@@ -29,6 +30,7 @@ struct ends {
     struct ends_item **items; /* by topic, partition */
     size_t count;
     rd_kafka_t *client;
+    int answer_ms;
     rd_kafka_queue_t *queue; /* NULL: nothing is under way */
 };
 
@@ -78,7 +80,7 @@ static void send_question(struct ends *ends)
         rd_kafka_topic_partition_list_add(list, item->topic, item->partition)->offset =
             spec_of(ends->of, item);
     }
-    rd_kafka_AdminOptions_set_request_timeout(options, ANSWER_MS_MAX, text, sizeof(text));
+    rd_kafka_AdminOptions_set_request_timeout(options, ends->answer_ms, text, sizeof(text));
     error = rd_kafka_AdminOptions_set_isolation_level(
         options, ends->of == ENDS_COMMITTED ? RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
                                             : RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED);
@@ -89,12 +91,14 @@ static void send_question(struct ends *ends)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-struct ends *ends_ask(rd_kafka_t *client, enum ends_of of, struct ends_item *items, size_t count)
+static struct ends *ask(rd_kafka_t *client, enum ends_of of, struct ends_item *items, size_t count,
+                        int answer_ms)
 {
     struct ends *ends = mem_zero(sizeof(*ends));
 
     ends->of = of;
     ends->client = client;
+    ends->answer_ms = answer_ms;
     ends->count = count;
     ends->items = mem_array(count, sizeof(ends->items[0]));
     for (size_t i = 0; i < count; i++) {
@@ -113,6 +117,11 @@ struct ends *ends_ask(rd_kafka_t *client, enum ends_of of, struct ends_item *ite
     return ends;
 }
 
+struct ends *ends_ask(rd_kafka_t *client, enum ends_of of, struct ends_item *items, size_t count)
+{
+    return ask(client, of, items, count, ANSWER_MS_FIRST);
+}
+
 static struct ends_item *find_item(const struct ends *ends, const char *topic, int32_t partition)
 {
     struct ends_item wanted = {.topic = topic, .partition = partition};
@@ -121,6 +130,12 @@ static struct ends_item *find_item(const struct ends *ends, const char *topic, i
         bsearch(&key, ends->items, ends->count, sizeof(ends->items[0]), compare_items);
 
     return found != NULL ? *found : NULL;
+}
+
+/* −1 is an answer only where a time is past the end. */
+static bool is_answer(enum ends_of of, int64_t offset)
+{
+    return offset >= 0 || (of == ENDS_TIME && offset == -1);
 }
 
 static void take_answer(struct ends *ends, const rd_kafka_ListOffsets_result_t *result)
@@ -136,6 +151,9 @@ static void take_answer(struct ends *ends, const rd_kafka_ListOffsets_result_t *
 
         if (item == NULL) {
             continue;
+        }
+        if (answer->err == RD_KAFKA_RESP_ERR_NO_ERROR && !is_answer(ends->of, answer->offset)) {
+            continue; /* its broker's answer failed, and librdkafka tells no error */
         }
         item->error = answer->err;
         if (answer->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -221,9 +239,9 @@ void ends_free(struct ends *ends)
 
 /* One question with its answer. Trouble that may pass is returned as ERR_TEMPORARY. */
 static bool ask_once(rd_kafka_t *client, enum ends_of of, struct ends_item *items, size_t count,
-                     struct wait *wait, struct err *err)
+                     int answer_ms, const struct wait *wait, struct err *err)
 {
-    struct ends *ends = ends_ask(client, of, items, count);
+    struct ends *ends = ask(client, of, items, count, answer_ms);
     bool done = false;
     bool fine = true;
 
@@ -311,15 +329,17 @@ bool ends_get(rd_kafka_t *client, enum ends_of of, struct ends_item *items, size
     struct err trouble = {.kind = ERR_NONE};
     int64_t missing_ms = -1; /* since when a topic has been missing */
     int64_t pause_ms = RETRY_MS_FIRST;
+    int answer_ms = ANSWER_MS_FIRST;
     struct wait wait;
 
     wait_init(&wait, patience);
-    while (!ask_once(client, of, items, count, &wait, &trouble) ||
+    while (!ask_once(client, of, items, count, answer_ms, &wait, &trouble) ||
            !check_items(items, count, &trouble)) {
         if (!try_again(client, items, count, &wait, &trouble, &missing_ms, &pause_ms)) {
             *err = trouble;
             return false;
         }
+        answer_ms = answer_ms * 2 < ANSWER_MS_MAX ? answer_ms * 2 : ANSWER_MS_MAX;
     }
     wait_over(&wait, "asking for offsets");
     return true;
