@@ -26,10 +26,8 @@ static const char *const ON_BAD_RECORD[] = {
 
 static const char PIPELINES_SQL[] = "SELECT pipeline FROM oncesink_pipeline ORDER BY pipeline DESC";
 static const char PIPELINE_LOAD_SQL[] =
-    "SELECT delivery, provenance, partitioner, isolation, on_data_loss, on_bad_record, "
-    "(SELECT count(*) FROM oncesink_pipeline_input i WHERE i.pipeline = p.pipeline), "
-    "(SELECT count(*) FROM oncesink_pipeline_output o WHERE o.pipeline = p.pipeline) "
-    "FROM oncesink_pipeline p WHERE pipeline = ?";
+    "SELECT delivery, provenance, partitioner, isolation, on_data_loss, on_bad_record "
+    "FROM oncesink_pipeline WHERE pipeline = ?";
 static const char PIPELINE_INPUTS_SQL[] =
     "SELECT topic, topic_id, output_topic, error_topic "
     "FROM oncesink_pipeline_input WHERE pipeline = ? ORDER BY topic";
@@ -65,9 +63,7 @@ static bool load_row(struct ledger *ledger, sqlite3_stmt *row, struct definition
         COL_PARTITIONER,
         COL_ISOLATION,
         COL_DATA_LOSS,
-        COL_BAD_RECORD,
-        INPUTS,
-        OUTPUTS
+        COL_BAD_RECORD
     };
     const int delivery = word_of(DELIVERY, COUNT_OF(DELIVERY), ledger_text(row, COL_DELIVERY));
     const int provenance =
@@ -91,10 +87,6 @@ static bool load_row(struct ledger *ledger, sqlite3_stmt *row, struct definition
     definition->isolation = (enum isolation)isolation;
     definition->on_data_loss = (enum on_data_loss)data_loss;
     definition->on_bad_record = (enum on_bad_record)bad_record;
-    definition->inputs =
-        mem_array((size_t)sqlite3_column_int64(row, INPUTS), sizeof(*definition->inputs));
-    definition->outputs =
-        mem_array((size_t)sqlite3_column_int64(row, OUTPUTS), sizeof(*definition->outputs));
     return true;
 }
 
@@ -110,14 +102,18 @@ static bool load_outputs(struct ledger *ledger, struct definition *definition, s
     }
     ledger_bind_integer(rows, 1, definition->id);
     while (ledger_step(ledger, rows, &row, err)) {
-        struct definition_output *output = &definition->outputs[definition->output_count];
+        struct definition_output *output;
 
         if (!row) {
             return true;
         }
-        definition->output_count++;
-        output->topic = mem_text(ledger_text(rows, TOPIC));
-        output->partitions = sqlite3_column_int(rows, PARTITIONS);
+        definition->outputs = mem_grow(definition->outputs, definition->output_count + 1,
+                                       sizeof(*definition->outputs));
+        output = &definition->outputs[definition->output_count++];
+        *output = (struct definition_output){
+            .topic = mem_text(ledger_text(rows, TOPIC)),
+            .partitions = sqlite3_column_int(rows, PARTITIONS),
+        };
         if (!ledger_text_copy(rows, TOPIC_ID, output->topic_id, sizeof(output->topic_id))) {
             sqlite3_reset(rows);
             return ledger_damaged(ledger, err, "topic id of '%s' in oncesink_pipeline_output",
@@ -131,11 +127,16 @@ static bool load_input(struct ledger *ledger, sqlite3_stmt *row, struct definiti
                        struct err *err)
 {
     enum { TOPIC, TOPIC_ID, OUTPUT_TOPIC, ERROR_TOPIC };
-    struct definition_input *input = &definition->inputs[definition->input_count++];
+    struct definition_input *input;
     const int output = definition_find_output(definition, ledger_text(row, OUTPUT_TOPIC));
 
-    input->topic = mem_text(ledger_text(row, TOPIC));
-    input->error_topic = mem_text(ledger_text(row, ERROR_TOPIC));
+    definition->inputs =
+        mem_grow(definition->inputs, definition->input_count + 1, sizeof(*definition->inputs));
+    input = &definition->inputs[definition->input_count++];
+    *input = (struct definition_input){
+        .topic = mem_text(ledger_text(row, TOPIC)),
+        .error_topic = mem_text(ledger_text(row, ERROR_TOPIC)),
+    };
     if (output < 0 || !ledger_text_copy(row, TOPIC_ID, input->topic_id, sizeof(input->topic_id))) {
         return ledger_damaged(ledger, err, "output or topic id of '%s' in oncesink_pipeline_input",
                               input->topic);

@@ -28,8 +28,9 @@ static enum err_kind kind_of(const struct ledger *ledger, int code, int cause)
     }
 }
 
-static bool error_of(struct ledger *ledger, int code, struct err *err, const char *format,
-                     va_list args)
+__attribute__((format(printf, 4, 0))) static bool error_of(struct ledger *ledger, int code,
+                                                           struct err *err, const char *format,
+                                                           va_list args)
 {
     char words[ERR_TEXT_MAX / 2];
     const char *text = ledger->db != NULL ? sqlite3_errmsg(ledger->db) : sqlite3_errstr(code);

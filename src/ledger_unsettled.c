@@ -29,11 +29,6 @@ static const char UNSETTLED_SET_ASIDE_SQL[] =
     "SELECT topic, partition, offset, error_topic, error_partition "
     "FROM oncesink_set_aside WHERE batch = ? ORDER BY topic, partition, offset";
 
-static const char *const LIMITED_BY[] = {
-    [LIMITED_NONE] = "none",           [LIMITED_CAP] = "cap",         [LIMITED_INITIAL] = "initial",
-    [LIMITED_ESTIMATOR] = "estimator", [LIMITED_MINIMUM] = "minimum", [LIMITED_RECORDS] = "records",
-    [LIMITED_MEMORY] = "memory"};
-
 struct counts {
     size_t ranges, fences, progress, set_aside;
 };
@@ -64,11 +59,11 @@ static bool load_batch(struct ledger *ledger, sqlite3_stmt *row, struct batch *b
     batch->started_ms = sqlite3_column_int64(row, STARTED);
     batch->planned_wall_ms = sqlite3_column_int64(row, WALL);
     batch->rate = sqlite3_column_double(row, RATE);
-    while (limited < sizeof(LIMITED_BY) / sizeof(LIMITED_BY[0]) &&
-           strcmp(LIMITED_BY[limited], ledger_text(row, LIMITED)) != 0) {
+    while (limited < LEDGER_LIMITED_COUNT &&
+           strcmp(LEDGER_LIMITED_BY[limited], ledger_text(row, LIMITED)) != 0) {
         limited++;
     }
-    if (limited == sizeof(LIMITED_BY) / sizeof(LIMITED_BY[0])) {
+    if (limited == LEDGER_LIMITED_COUNT) {
         return ledger_damaged(ledger, err, "limited_by of batch %" PRId64, batch->number);
     }
     batch->limited_by = (enum limited_by)limited;
