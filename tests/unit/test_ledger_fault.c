@@ -115,11 +115,7 @@ static void must_be_an_error_that_names_the_file(const struct err *err, enum fau
     if (strstr(err->text, place.path) == NULL) {
         fail_msg("the file isn't named: %s", err->text);
     }
-    if (kind == FAULT_DISK_FULL) {
-        assert_true(err->kind == ERR_LEDGER_FULL || err->kind == ERR_LEDGER);
-    } else {
-        assert_int_equal(err->kind, ERR_LEDGER);
-    }
+    assert_int_equal(err->kind, kind == FAULT_DISK_FULL ? ERR_LEDGER_FULL : ERR_LEDGER);
 }
 
 /* The step with the Nth call failing. The process lives on: the same transaction goes through when it is tried again,
