@@ -12,10 +12,10 @@
 
 enum {
     TOPIC_NAME_MAX = 249,
-    TOPIC_ID_SIZE = 40,    /* a topic id as text, with its end; "" = unknown */
-    UUID_SIZE = 33,        /* the ledger's id: 32 hex digits and the end */
-    INCARNATION_SIZE = 9,  /* one start of the process: 8 hex digits and the end */
-    TOPICS_MAX = 1000,     /* of a job, inputs and outputs together */
+    TOPIC_ID_SIZE = 40,   /* a topic id as text, with its end; "" = unknown */
+    UUID_SIZE = 33,       /* the ledger's id: 32 hex digits and the end */
+    INCARNATION_SIZE = 9, /* one start of the process: 8 hex digits and the end */
+    TOPICS_MAX = 1000,    /* of a job, inputs and outputs together */
     PARTITIONS_MAX = 100000,
 };
 
@@ -30,8 +30,9 @@ enum on_bad_record { ON_BAD_RECORD_STOP, ON_BAD_RECORD_SET_ASIDE };
 struct definition_input {
     char *topic;
     char topic_id[TOPIC_ID_SIZE];
-    uint32_t output;   /* index into the definition's outputs */
-    char *error_topic; /* where its refused records go; never NULL, used by the policy set-aside only */
+    uint32_t output; /* index into the definition's outputs */
+    char *
+        error_topic; /* where its refused records go; never NULL, used by the policy set-aside only */
 };
 
 struct definition_output {
@@ -69,7 +70,7 @@ int definition_find_output(const struct definition *definition, const char *topi
 struct range {
     uint32_t input; /* index into the definition's inputs */
     int32_t partition;
-    int64_t from; /* first offset */
+    int64_t from;  /* first offset */
     int64_t until; /* first offset that isn't in it; ≥ from */
     int64_t end; /* where the log ended when this was planned, for `lag`; below `until` = unknown */
     int32_t leader_epoch; /* of the last record consumed before `from`, -1 = unknown */
@@ -99,7 +100,7 @@ struct progress {
     uint32_t range; /* index into the batch's ranges */
     char *topic;    /* the output's; owned */
     int32_t partition;
-    int64_t offset; /* highest input offset delivered */
+    int64_t offset;  /* highest input offset delivered */
     int64_t records; /* how many records that were */
 };
 

@@ -84,7 +84,7 @@ struct ledger_output {
     char *topic; /* owned by the list */
     char topic_id[TOPIC_ID_SIZE];
     int32_t partition;
-    int64_t next_offset;     /* last delivered + 1, or a later log end (R6): the next fence */
+    int64_t next_offset;       /* last delivered + 1, or a later log end (R6): the next fence */
     int64_t refreshed_wall_ms; /* when it was last known to be so */
 };
 
@@ -156,8 +156,8 @@ struct ledger_record {
 /* [txn] The record is put aside and goes to the error partition, whose fence must be in the batch already. */
 MUST_CHECK bool ledger_set_aside(struct ledger *ledger, int64_t batch,
                                  const struct ledger_record *record, const char *reason,
-                                 const char *error_topic, int32_t error_partition,
-                                 int64_t wall_ms, struct err *err);
+                                 const char *error_topic, int32_t error_partition, int64_t wall_ms,
+                                 struct err *err);
 
 struct ledger_settlement {
     int64_t batch;
@@ -165,14 +165,15 @@ struct ledger_settlement {
     int64_t settled_wall_ms;
     int64_t processing_ms;
     int64_t scheduling_ms;
-    int64_t records;          /* input records delivered, put aside ones included */
-    int64_t outputs;          /* output records delivered, those to error topics included */
-    int64_t found;            /* of these: found delivered by recovery */
-    bool recovered;           /* finished by recovery: outcome 'recovered' instead of 'ok' */
+    int64_t records; /* input records delivered, put aside ones included */
+    int64_t outputs; /* output records delivered, those to error topics included */
+    int64_t found;   /* of these: found delivered by recovery */
+    bool recovered;  /* finished by recovery: outcome 'recovered' instead of 'ok' */
     const struct ledger_input *inputs; /* the ranges' partitions with next_offset = until */
     size_t input_count;
     const int64_t *input_records; /* per such partition: records in it */
-    const struct ledger_output *outputs_after; /* partitions delivered to, next_offset = last delivered + 1 */
+    const struct ledger_output
+        *outputs_after; /* partitions delivered to, next_offset = last delivered + 1 */
     size_t output_count;
     const int64_t *output_records; /* per such partition */
 };
@@ -191,13 +192,13 @@ enum ledger_event_kind {
     EVENT_STOP,
     EVENT_RECOVERY,
     EVENT_REFUSAL,
-    EVENT_DOUBLE,      /* a record was found twice in an output */
-    EVENT_GAP,         /* input offsets lost to retention, skipped by policy */
-    EVENT_TOPIC,       /* partitions added, topic recreated, configuration worth knowing */
-    EVENT_TICKS,       /* missed ticks collapsed */
+    EVENT_DOUBLE, /* a record was found twice in an output */
+    EVENT_GAP,    /* input offsets lost to retention, skipped by policy */
+    EVENT_TOPIC,  /* partitions added, topic recreated, configuration worth knowing */
+    EVENT_TICKS,  /* missed ticks collapsed */
     EVENT_BAD_RECORD,
-    EVENT_MARK,        /* the group's offsets were moved by someone */
-    EVENT_PRODUCER,    /* a producer was replaced */
+    EVENT_MARK,     /* the group's offsets were moved by someone */
+    EVENT_PRODUCER, /* a producer was replaced */
 };
 
 /* Makes its own transaction unless one is open. `batch` 0 = none. */
