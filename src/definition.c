@@ -35,7 +35,7 @@ static bool there(const struct topic_facts *facts, const char *topic,
 static bool make_output(const struct topic_facts *facts, const char *topic,
                         struct definition *definition, struct err *err)
 {
-    const struct topic_fact *fact;
+    const struct topic_fact *fact = NULL;
     struct definition_output *output;
 
     for (size_t i = 0; i < definition->output_count; i++) {
@@ -60,7 +60,7 @@ static bool make_topics(const struct config *config, const struct topic_facts *f
 
     for (size_t i = 0; ok && i < config->input_topics.count; i++) {
         struct definition_input *input = &definition->inputs[definition->input_count++];
-        const struct topic_fact *fact;
+        const struct topic_fact *fact = NULL;
         char *output;
 
         input->topic = mem_text(config->input_topics.items[i]);

@@ -122,7 +122,8 @@ bool deliver_begin(struct job *job, struct err *err)
     job->relay =
         relay_new(&job->batch, &job->outputs, job->job_hash, job->identity.uuid, job->incarnation);
     plan_reading(job);
-    job->hand.messages = mem_array(HAND_RECORDS, sizeof(rd_kafka_message_t *));
+    job->hand.messages =
+        mem_array((size_t)job->config->fetch_max_records, sizeof(rd_kafka_message_t *));
     job->checkpoint_ms = clock_now_ms(&job->clock);
     job->sent = 0;
     if (!connect_sink(job, err)) {
@@ -219,7 +220,8 @@ static bool take(struct job *job, size_t read, bool *moved_out, struct err *err)
     struct hand *hand = &job->hand;
     struct source_taken taken;
 
-    if (!source_take(job->source, read, hand->messages, HAND_RECORDS, &taken, err)) {
+    if (!source_take(job->source, read, hand->messages, (size_t)job->config->fetch_max_records,
+                     &taken, err)) {
         return false;
     }
     hand->range = job->read_range[read];
@@ -251,11 +253,12 @@ static bool take(struct job *job, size_t read, bool *moved_out, struct err *err)
     return true;
 }
 
+/* Sends from the hand, a slice at most: between slices the loop looks around. */
 static bool empty_hand(struct job *job, bool *moved_out, struct err *err)
 {
     struct hand *hand = &job->hand;
 
-    while (hand->at < hand->count) {
+    for (unsigned sent = 0; hand->at < hand->count && sent < HAND_SLICE; sent++) {
         bool moved = false;
 
         if (job->sent == 1 && failpoint("deliver-first")) {
@@ -354,6 +357,9 @@ static bool pass(struct job *job, bool *moved_out, bool *read_out, struct err *e
         }
         if (!empty_hand(job, moved_out, err)) {
             return false;
+        }
+        if (job->hand.at < job->hand.count) {
+            break;
         }
     }
     sink_poll(job->sink, 0);

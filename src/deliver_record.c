@@ -41,6 +41,13 @@ static void hand_next(struct hand *hand)
     hand->made = false;
 }
 
+static void drop(rd_kafka_headers_t *headers)
+{
+    if (headers != NULL) {
+        rd_kafka_headers_destroy(headers);
+    }
+}
+
 /* The record in hand can't be delivered for what it is: it is put aside, and stays in hand for its error topic. */
 static bool put_aside(struct job *job, rd_kafka_headers_t *headers, const char *reason,
                       struct err *err)
@@ -56,15 +63,12 @@ static bool put_aside(struct job *job, rd_kafka_headers_t *headers, const char *
 }
 
 /* The record in hand travels alone: nothing else goes out until it is acknowledged. A refusal of a suspect is its own,
- * as nothing else was on its way. */
-static bool send_alone(struct job *job, bool suspect, struct err *err)
+ * as nothing else was on its way. `headers`: a suspect's own ones, a copy; NULL = none. Takes them over. */
+static bool send_alone(struct job *job, rd_kafka_headers_t *headers, bool suspect, struct err *err)
 {
     struct hand *hand = &job->hand;
     struct output *place = &job->outputs.items[hand->record.output];
     rd_kafka_message_t *message = hand->messages[hand->at];
-    rd_kafka_headers_t *headers = suspect && hand->record.headers != NULL
-                                      ? rd_kafka_headers_copy(hand->record.headers)
-                                      : NULL;
     struct patience patience = job_patience(job, -1);
     bool acknowledged;
 
@@ -78,9 +82,7 @@ static bool send_alone(struct job *job, bool suspect, struct err *err)
 
         return put_aside(job, headers, refusal.text, err);
     }
-    if (headers != NULL) {
-        rd_kafka_headers_destroy(headers);
-    }
+    drop(headers);
     if (job->kept == NULL) {
         rd_kafka_message_destroy(message);
     }
@@ -99,6 +101,7 @@ bool deliver_record(struct job *job, bool *moved_out, struct err *err)
     struct hand *hand = &job->hand;
     rd_kafka_message_t *message = hand->messages[hand->at];
     struct patience patience = job_patience(job, -1);
+    rd_kafka_headers_t *headers = NULL;
     bool suspect;
     bool alone;
 
@@ -123,30 +126,36 @@ bool deliver_record(struct job *job, bool *moved_out, struct err *err)
     if (suspect && !sink_drain(job->sink, &patience, err)) {
         return false;
     }
+    if (suspect && hand->record.headers != NULL) {
+        headers = rd_kafka_headers_copy(hand->record.headers); /* the sink puts ours among them */
+    }
     failpoint_delay_record();
     switch (sink_add(job->sink, &hand->record, err)) {
     case SINK_TAKEN:
         *moved_out = true;
         if (alone) {
-            return send_alone(job, suspect, err);
+            return send_alone(job, headers, suspect, err);
         }
         job->sent++;
         hand_next(hand);
         return true;
-    case SINK_FULL:
-        return true;
     case SINK_REFUSED: {
         struct err refusal = *err;
-        rd_kafka_headers_t *headers = hand->record.headers;
+        rd_kafka_headers_t *own = hand->record.headers;
 
-        if (headers != NULL) {
-            rd_kafka_header_remove(headers, PROVENANCE_HEADER);
+        drop(headers);
+        if (own != NULL) {
+            rd_kafka_header_remove(own, PROVENANCE_HEADER);
         }
         hand->record.headers = NULL;
         *moved_out = true;
-        return put_aside(job, headers, refusal.text, err);
+        return put_aside(job, own, refusal.text, err);
     }
+    case SINK_FULL:
+        drop(headers);
+        return true;
     case SINK_BROKEN:
+        drop(headers);
         return false;
     }
     return false;

@@ -70,12 +70,18 @@ static bool open_ledger(struct job *job, struct err *err)
 
 bool job_make_source(struct job *job, struct err *err)
 {
-    struct config config = *job->config;
+    bool in_doubt = job->state == PROTOCOL_IN_DOUBT;
+    const struct definition *definition = in_doubt ? &job->batch.definition : &job->definition;
 
-    if (job->state == PROTOCOL_IN_DOUBT) {
-        config.isolation = job->batch.definition.isolation;
+    job->source_config = *job->config;
+    job->source_config.isolation = definition->isolation;
+    if (!source_new(&job->source_config, (uint32_t)job->inputs.count, &job->source, err)) {
+        return false;
     }
-    return source_new(&config, (uint32_t)job->inputs.count, &job->source, err);
+    for (size_t i = 0; i < definition->input_count; i++) {
+        source_expect(job->source, definition->inputs[i].topic);
+    }
+    return true;
 }
 
 static bool make_clients(struct job *job, struct err *err)

@@ -31,7 +31,7 @@ enum {
     IDS_AGE_MS = 60000,    /* how often topic ids are asked again */
     MARK_AGE_MS = 3600000, /* an idle job's mark is written again after this long (T4) */
     IDLE_SLICE_MS = 100,   /* longest wait of a loop before it looks around */
-    HAND_RECORDS = 1000,
+    HAND_SLICE = 100,      /* so many are sent before the loop looks around */
 };
 
 /* Messages taken from the source and not yet handed to the sink. */
@@ -61,6 +61,8 @@ struct job {
     int64_t facts_ms; /* when partitions were counted */
     int64_t asked_ms; /* when topic ids and configurations were asked */
     struct source *source;
+    struct config
+        source_config; /* the settings, with the isolation level of what is read; borrows all */
     struct sink *sink; /* NULL until the first output */
     struct mark_writer *marks;
     int64_t marked_ms; /* job clock: when the last mark was begun; 0 = none by this process */

@@ -133,7 +133,7 @@ static bool found_in_doubt(struct look *look, size_t output, const struct proven
                        span->topic, (int)span->partition, offset, provenance->topic,
                        (int)provenance->partition, provenance->offset, provenance->batch);
     }
-    look->last_ours_ms = clock_now_ms(&job->clock);
+    look->last_ours_ms = look->ends_ms; /* it lies below the end that was told then */
     look->found++;
     if (delivered_add(look->delivered, range, output, provenance->offset, provenance->index)) {
         return true;
@@ -206,6 +206,7 @@ bool look_extend(struct look *look, struct err *err)
                                       .partition = look->spans[i].partition};
     }
     ok = ends_get(job->ask, ENDS_LAST, items, look->count, &patience, err);
+    look->ends_ms = clock_now_ms(&job->clock);
     for (size_t i = 0; ok && i < look->count; i++) {
         if (items[i].offset > look->spans[i].until) {
             look->spans[i].until = items[i].offset;

@@ -24,7 +24,8 @@ struct look {
     struct delivered *delivered; /* the batch's; LOOK_CHECK: one of its own */
     int64_t found;               /* records of the batch */
     int64_t doubled;
-    int64_t last_ours_ms; /* job clock: when one was last seen, −1 = none */
+    int64_t ends_ms;      /* job clock: when the spans' ends were answered */
+    int64_t last_ours_ms; /* job clock: when one was last known to have appeared, −1 = none */
 };
 
 void look_init(struct look *look, struct job *job, enum look_purpose purpose);

@@ -194,7 +194,7 @@ static const struct relay_topic *topic_of(struct relay *relay, const rd_kafka_me
             return topic;
         }
     }
-    assert(!"a message of a topic that isn't read");
+    assert(false && "a message of a topic that isn't read");
     return NULL;
 }
 

@@ -29,7 +29,7 @@ enum {
     PURGE_POLL_MS = 100,
     PURGE_ROUNDS_MAX = 100,
     FLUSH_SLICE_MS = 50,
-    RECORD_FIELDS = 9,
+    RECORD_FIELDS = 7,
     SUSPECTS_MAX = 100000,
 };
 
@@ -286,29 +286,16 @@ static rd_kafka_vu_t field_bytes(rd_kafka_vtype_t type, const void *bytes, size_
     return made;
 }
 
-static rd_kafka_vu_t field_header(const char *name, const void *value, size_t size)
+/* Our headers go behind those that the record has. A record that found the queue full comes again with them. */
+static rd_kafka_vu_t put_headers(struct sink_record *record)
 {
-    rd_kafka_vu_t made = field(RD_KAFKA_VTYPE_HEADER);
+    rd_kafka_vu_t made = field(RD_KAFKA_VTYPE_HEADERS);
 
-    made.u.header.name = name;
-    made.u.header.val = value;
-    made.u.header.size = (ssize_t)size;
-    return made;
-}
-
-/* Our headers: as fields of their own, or at the end of those that the record has. */
-static size_t put_headers(struct sink_record *record, rd_kafka_vu_t *fields, size_t count)
-{
-    if (record->headers == NULL) {
-        if (record->reason != NULL) {
-            fields[count++] =
-                field_header("oncesink.error", record->reason, strlen(record->reason));
+    if (!record->headers_complete) {
+        if (record->headers == NULL) {
+            record->headers =
+                rd_kafka_headers_new(1); /* a header given as a field makes a list of 8 */
         }
-        fields[count++] =
-            field_header(PROVENANCE_HEADER, record->provenance, record->provenance_size);
-        return count;
-    }
-    if (!record->headers_complete) { /* a record that found the queue full comes again */
         if (record->reason != NULL) {
             rd_kafka_header_add(record->headers, "oncesink.error", -1, record->reason, -1);
         }
@@ -316,9 +303,8 @@ static size_t put_headers(struct sink_record *record, rd_kafka_vu_t *fields, siz
                             record->provenance, (ssize_t)record->provenance_size);
         record->headers_complete = true;
     }
-    fields[count] = field(RD_KAFKA_VTYPE_HEADERS);
-    fields[count++].u.headers = record->headers;
-    return count;
+    made.u.headers = record->headers;
+    return made;
 }
 
 static enum sink_answer refuse(const struct output *place, const char *why, struct err *err)
@@ -356,7 +342,7 @@ enum sink_answer sink_add(struct sink *sink, struct sink_record *record, struct 
     fields[count++].u.i64 = record->timestamp_ms;
     fields[count] = field(RD_KAFKA_VTYPE_OPAQUE);
     fields[count++].u.ptr = record->cookie;
-    count = put_headers(record, fields, count);
+    fields[count++] = put_headers(record);
     assert(count <= RECORD_FIELDS);
 
     error = rd_kafka_produceva(sink->producer, fields, count);

@@ -44,6 +44,8 @@ struct source {
     size_t range_count;
     struct source_probe *probe;
     struct source_part *probed; /* whom the probe is for */
+    rd_kafka_topic_t **topics;  /* handles that make the client learn of its topics early */
+    size_t topic_count;
 };
 
 /* ── making and freeing ──────────────────────────────────────────────────────────────────────── */
@@ -91,6 +93,15 @@ static void end_probe(struct source *source)
     source->probed = NULL;
 }
 
+void source_expect(struct source *source, const char *topic)
+{
+    source->topics = mem_grow(source->topics, source->topic_count + 1, sizeof(rd_kafka_topic_t *));
+    source->topics[source->topic_count] = rd_kafka_topic_new(source->client, topic, NULL);
+    if (source->topics[source->topic_count] != NULL) {
+        source->topic_count++;
+    }
+}
+
 void source_free(struct source *source)
 {
     if (source == NULL) {
@@ -100,6 +111,10 @@ void source_free(struct source *source)
     for (size_t i = 0; i < source->part_count; i++) {
         source_part_free(source->parts[i]);
     }
+    for (size_t i = 0; i < source->topic_count; i++) {
+        rd_kafka_topic_destroy(source->topics[i]);
+    }
+    free(source->topics);
     client_free(source->client, "ending the consumer of the inputs");
     close(source->fd);
     free(source->parts);

@@ -29,6 +29,10 @@ MUST_CHECK bool source_new(const struct config *config, uint32_t partitions,
 MUST_CHECK bool source_new_outputs(const struct config *config, uint32_t partitions,
                                    struct source **source_out, struct err *err);
 
+/* The topic will be read: the client asks for its leaders now, not when it is assigned (which would take up to 1 s, its
+ * next look at what it lacks). */
+void source_expect(struct source *source, const char *topic);
+
 /* Accepts NULL. */
 void source_free(struct source *source);
 
