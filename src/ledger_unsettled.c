@@ -240,7 +240,7 @@ bool ledger_unsettled(struct ledger *ledger, struct batch *batch_out, bool *foun
                       struct err *err)
 {
     struct batch batch = {0};
-    struct counts counts;
+    struct counts counts = {0};
     sqlite3_stmt *row = ledger_prepare(ledger, STATEMENT_UNSETTLED_BATCH, UNSETTLED_BATCH_SQL, err);
     bool found;
     bool good;

@@ -94,16 +94,30 @@ static bool facts_wait(struct job *job, struct err *err)
     }
 }
 
+/* R8: what an output may lose while a batch is in doubt. Relayed records keep their timestamps, so that an output with
+ * a shorter retention than its input may delete them minutes after they came. */
 static void warn_of_outputs(const struct job *job)
 {
-    for (size_t i = 0; i < job->definition.output_count; i++) {
-        const struct topic_fact *fact =
-            topic_facts_find(job->facts, job->definition.outputs[i].topic);
+    for (size_t i = 0; i < job->definition.input_count; i++) {
+        const struct definition_input *input = &job->definition.inputs[i];
+        const struct topic_fact *from = topic_facts_find(job->facts, input->topic);
+        const struct topic_fact *to =
+            topic_facts_find(job->facts, job->definition.outputs[input->output].topic);
 
-        if (fact != NULL && fact->configured && fact->compacted) {
+        if (to == NULL || !to->configured) {
+            continue;
+        }
+        if (to->compacted) {
             log_warning("output '%s' is compacted: it may lose records of a batch in doubt, and a "
                         "recovery would then stop",
-                        fact->topic);
+                        to->topic);
+        }
+        if (from != NULL && from->configured && to->retention_ms >= 0 &&
+            (from->retention_ms < 0 || from->retention_ms > to->retention_ms)) {
+            log_warning("output '%s' keeps records for %" PRId64 " ms, less than its input '%s' "
+                        "(%" PRId64 " ms, -1 = for ever): old records may be deleted there while "
+                        "a batch is in doubt, and a recovery would then stop",
+                        to->topic, to->retention_ms, from->topic, from->retention_ms);
         }
     }
 }
