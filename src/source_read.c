@@ -196,6 +196,33 @@ static bool check(rd_kafka_error_t *error, const char *doing, struct err *err)
     return false;
 }
 
+/* An assignment alone compares leader epochs only while the topic's leaders aren't known yet; a seek always does. */
+static bool check_epochs(struct source *source, const rd_kafka_topic_partition_list_t *entered,
+                         struct err *err)
+{
+    rd_kafka_topic_partition_list_t *known = rd_kafka_topic_partition_list_new(entered->cnt);
+    bool fine = true;
+
+    for (int i = 0; i < entered->cnt; i++) {
+        const rd_kafka_topic_partition_t *from = &entered->elems[i];
+        int32_t epoch = rd_kafka_topic_partition_get_leader_epoch(from);
+
+        if (epoch >= 0) {
+            rd_kafka_topic_partition_t *to =
+                rd_kafka_topic_partition_list_add(known, from->topic, from->partition);
+
+            to->offset = from->offset;
+            rd_kafka_topic_partition_set_leader_epoch(to, epoch);
+        }
+    }
+    if (known->cnt > 0) {
+        fine = check(rd_kafka_seek_partitions(source->client, known, 0),
+                     "comparing leader epochs of input partitions", err);
+    }
+    rd_kafka_topic_partition_list_destroy(known);
+    return fine;
+}
+
 static bool change_end(struct source *source, struct change *change, struct err *err)
 {
     bool fine = true;
@@ -206,7 +233,8 @@ static bool change_end(struct source *source, struct change *change, struct err 
     }
     if (fine && change->enter->cnt > 0) {
         fine = check(rd_kafka_incremental_assign(source->client, change->enter),
-                     "entering input partitions", err);
+                     "entering input partitions", err) &&
+               check_epochs(source, change->enter, err);
     }
     rd_kafka_topic_partition_list_destroy(change->leave);
     rd_kafka_topic_partition_list_destroy(change->enter);

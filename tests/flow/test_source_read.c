@@ -301,9 +301,8 @@ static void a_position_beyond_the_log_is_told_and_can_be_tried_again(void **stat
     source_free(source);
 }
 
-static void a_log_that_diverged_from_what_was_read_is_told(void **state)
+static void tell_divergence(struct mock *mock, bool leaders_known)
 {
-    struct mock *mock = *state;
     struct source *source = new_source(mock);
     struct range beyond = range(0, 15, 30);
 
@@ -311,9 +310,41 @@ static void a_log_that_diverged_from_what_was_read_is_told(void **state)
     mock_feed(mock, topic, 0, 0, 10);
     rd_kafka_mock_partition_set_leader(mock->cluster, topic, 0, 2);
     mock_feed(mock, topic, 0, 10, 30);
+    if (leaders_known) {
+        source_expect(source, topic);
+        poll(NULL, 0, 1000);
+    }
     beyond.leader_epoch = 0; /* whose records end at 10: offset 14 can't have been read in it */
     begin(source, &beyond, 1);
     assert_int_equal(take_until_trouble(source).trouble, SOURCE_TRUNCATED);
+    source_free(source);
+}
+
+static void a_log_that_diverged_from_what_was_read_is_told(void **state)
+{
+    tell_divergence(*state, false);
+}
+
+static void divergence_is_told_also_where_the_leaders_are_known_already(void **state)
+{
+    tell_divergence(*state, true);
+}
+
+static void a_log_that_goes_on_from_what_was_read_is_read(void **state)
+{
+    struct mock *mock = *state;
+    struct source *source = new_source(mock);
+    struct range goes_on = range(0, 10, 30);
+
+    new_topic(mock, 1);
+    mock_feed(mock, topic, 0, 0, 10);
+    rd_kafka_mock_partition_set_leader(mock->cluster, topic, 0, 2);
+    mock_feed(mock, topic, 0, 10, 30);
+    source_expect(source, topic);
+    poll(NULL, 0, 500);
+    goes_on.leader_epoch = 0; /* the epoch ended at 10, where we go on */
+    begin(source, &goes_on, 1);
+    read_all(source, &goes_on, 1);
     source_free(source);
 }
 
@@ -398,6 +429,8 @@ int main(void)
         cmocka_unit_test(skipping_goes_on_behind_what_is_lost),
         cmocka_unit_test(a_position_beyond_the_log_is_told_and_can_be_tried_again),
         cmocka_unit_test(a_log_that_diverged_from_what_was_read_is_told),
+        cmocka_unit_test(divergence_is_told_also_where_the_leaders_are_known_already),
+        cmocka_unit_test(a_log_that_goes_on_from_what_was_read_is_read),
         cmocka_unit_test(a_broker_that_is_away_for_a_while_costs_nothing_but_time),
         cmocka_unit_test(outputs_are_read_by_the_same_means),
         cmocka_unit_test(freeing_with_records_kept_and_fetches_under_way_doesnt_hang),
