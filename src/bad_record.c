@@ -1,7 +1,8 @@
 /* A record that its output refuses for what it is.
  *
- * The order matters: the decision is durable, and the error partition's fence with it, before the record goes there and
- * before any later record of its source goes anywhere (protocol.md, Content). */
+ * The order matters: the decision is durable, and the error partition's fence with it, before the
+ * record goes there and before any later record of its source goes anywhere (protocol.md,
+ * Content). */
 #include "bad_record.h"
 
 #include "failpoint.h"
@@ -23,7 +24,8 @@ struct aside {
     size_t output; /* the error partition's place */
 };
 
-/* The error topic's partition: the input's, modulo its count. Waits TOPIC_MISSING_MS for the topic to be there. */
+/* The error topic's partition: the input's, modulo its count. Waits TOPIC_MISSING_MS for the topic
+ * to be there. */
 static bool error_place(struct job *job, const char *topic, int32_t input_partition,
                         size_t *output_out, struct err *err)
 {

@@ -1,8 +1,9 @@
-/* What a batch is: plain data that the stations of its way hand on. No functions but those that free it.
+/* What a batch is: plain data that the stations of its way hand on. No functions but those that
+ * free it.
  *
- * A batch is a *definition* (what is done, immutable once stored: R0), a *range* of offsets per input partition, and a
- * *fence* per output partition that may receive records: an offset at or below the first place where an output of the
- * batch can appear (R6). Main thread. */
+ * A batch is a *definition* (what is done, immutable once stored: R0), a *range* of offsets per
+ * input partition, and a *fence* per output partition that may receive records: an offset at or
+ * below the first place where an output of the batch can appear (R6). Main thread. */
 #ifndef BATCH_H
 #define BATCH_H
 
@@ -31,8 +32,8 @@ struct definition_input {
     char *topic;
     char topic_id[TOPIC_ID_SIZE];
     uint32_t output; /* index into the definition's outputs */
-    char *
-        error_topic; /* where its refused records go; never NULL, used by the policy set-aside only */
+    /* where its refused records go; never NULL, used by the policy set-aside only */
+    char *error_topic;
 };
 
 struct definition_output {
@@ -60,7 +61,8 @@ void definition_deinit(struct definition *definition);
 
 void definition_copy(const struct definition *definition, struct definition *copy_out);
 
-/* Everything but the id is the same. A topic id that only one of the two knows counts as the same. */
+/* Everything but the id is the same. A topic id that only one of the two knows counts as the
+ * same. */
 bool definition_same(const struct definition *a, const struct definition *b);
 
 /* Index of the topic, or -1. */
@@ -95,7 +97,8 @@ enum limited_by {
     LIMITED_MEMORY,
 };
 
-/* Up to which input offset one source has been delivered to one output partition (protocol.md R4, R8). */
+/* Up to which input offset one source has been delivered to one output partition (protocol.md R4,
+ * R8). */
 struct progress {
     uint32_t range; /* index into the batch's ranges */
     char *topic;    /* the output's; owned */

@@ -1,4 +1,5 @@
-/* What librdkafka's and Kafka's error codes mean for us: one table. A code that isn't in it is ERR_FAILED. */
+/* What librdkafka's and Kafka's error codes mean for us: one table. A code that isn't in it is
+ * ERR_FAILED. */
 #include "kafka_client.h"
 
 static const struct {

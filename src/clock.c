@@ -1,5 +1,6 @@
-/* The job's clock: an offset to the boot clock, fixed at start. The boot clock counts a suspend and knows no steps; the
- * offset makes its readings look like wall time and keeps them above whatever the ledger has seen. */
+/* The job's clock: an offset to the boot clock, fixed at start. The boot clock counts a suspend and
+ * knows no steps; the offset makes its readings look like wall time and keeps them above whatever
+ * the ledger has seen. */
 #include "clock.h"
 
 #include <assert.h>

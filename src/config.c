@@ -1,8 +1,9 @@
 /* The settings in force.
  *
- * Each setting, from wherever, takes the same way: name → row of the table, or librdkafka's; value → `${…}` filled in →
- * checked by type → stored, with its origin. What depends on several settings waits for config_finish (config_finish.c).
- * Every error is wrapped here with its origin: `FILE:LINE: NAME = VALUE: what it must be`. */
+ * Each setting, from wherever, takes the same way: name → row of the table, or librdkafka's; value
+ * → `${…}` filled in → checked by type → stored, with its origin. What depends on several settings
+ * waits for config_finish (config_finish.c). Every error is wrapped here with its origin:
+ * `FILE:LINE: NAME = VALUE: what it must be`. */
 #include "config.h"
 
 #include "config_client.h"
@@ -92,7 +93,8 @@ static bool set_row(struct config *config, const struct config_row *row, const c
     if (!config_value_set(config, row, alias, given->value, err)) {
         return wrap_value(err, given);
     }
-    /* One whose default is another setting's value is looked at in config_finish, when that is known. */
+    /* One whose default is another setting's value is looked at in config_finish, when that is
+     * known. */
     if (row->unbuilt && row->derived == NULL &&
         !config_value_is_default(row, alias, given->value)) {
         err_set(err, ERR_SETTINGS, 0, "is not built yet; %s%s",

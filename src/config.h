@@ -1,8 +1,10 @@
-/* The settings in force: read from a file, from --set, and from defaults, by one table (config_table.c).
+/* The settings in force: read from a file, from --set, and from defaults, by one table
+ * (config_table.c).
  *
- * Order: config_new (defaults) → config_read_file → config_set (for --set; later wins) → config_finish (checks
- * relations, resolves derived defaults). Afterwards it doesn't change. Errors: ERR_SETTINGS, with file:line, the name,
- * and the way out. After an error the config can only be freed. Main thread. */
+ * Order: config_new (defaults) → config_read_file → config_set (for --set; later wins) →
+ * config_finish (checks relations, resolves derived defaults). Afterwards it doesn't change.
+ * Errors: ERR_SETTINGS, with file:line, the name, and the way out. After an error the config can
+ * only be freed. Main thread. */
 #ifndef CONFIG_H
 #define CONFIG_H
 
@@ -31,7 +33,8 @@ struct config_kafka {
     bool from_file; /* of settings; a second line for it is refused */
 };
 
-/* One item of rate.max.per.partition: topic NULL = every partition not named (`*=N`, or a lone number). */
+/* One item of rate.max.per.partition: topic NULL = every partition not named (`*=N`, or a lone
+ * number). */
 struct config_cap {
     char *topic;
     int32_t partition;

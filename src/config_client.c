@@ -1,5 +1,6 @@
-/* Settings that go to librdkafka. Each is tried on a scratch configuration first, so the library itself says whether
- * name and value are good; what would break the protocol is refused before that, with the reason. */
+/* Settings that go to librdkafka. Each is tried on a scratch configuration first, so the library
+ * itself says whether name and value are good; what would break the protocol is refused before
+ * that, with the reason. */
 #include "config_client.h"
 
 #include "config_names.h"
@@ -24,7 +25,8 @@
 
 enum { ACCEPTED_MAX = 3 };
 
-/* By librdkafka's main name (aliases are resolved first). A value that says the same as the protocol is accepted. */
+/* By librdkafka's main name (aliases are resolved first). A value that says the same as the
+ * protocol is accepted. */
 static const struct fixed {
     const char *name;
     const char *accepted[ACCEPTED_MAX];
@@ -137,7 +139,8 @@ static bool check_fixed(const struct fixed *fixed, const char *name, const char 
                    fixed->reason);
 }
 
-/* `consumer.NAME`, `producer.NAME`, `kafka.NAME` (for both) or NAME: the client and what is behind the prefix. */
+/* `consumer.NAME`, `producer.NAME`, `kafka.NAME` (for both) or NAME: the client and what is behind
+ * the prefix. */
 static const char *split_name(const char *name, enum config_client *client_out)
 {
     static const struct {
@@ -236,7 +239,8 @@ static void free_setting(struct config_kafka *setting)
     free(setting->origin);
 }
 
-/* In the place of the one that is there already, or at the end. On failure the setting stays the caller's. */
+/* In the place of the one that is there already, or at the end. On failure the setting stays the
+ * caller's. */
 static bool put_setting(struct config *config, const struct config_kafka *setting, struct err *err)
 {
     const char *canonical = config_names_canonical(config->names, setting->name);

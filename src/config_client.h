@@ -1,12 +1,13 @@
-/* Settings that go to librdkafka: which there are, which the protocol fixes, which are secrets. Main thread. */
+/* Settings that go to librdkafka: which there are, which the protocol fixes, which are secrets.
+ * Main thread. */
 #ifndef CONFIG_CLIENT_H
 #define CONFIG_CLIENT_H
 
 #include "config_table.h"
 
-/* Takes one setting that is no row of the table. `name`: as written; `value`: resolved; `secret`: not to be shown;
- * `from_file`: a second one in the file is refused, else the later one wins. The error names the setting, not the
- * origin, and shows no secret. */
+/* Takes one setting that is no row of the table. `name`: as written; `value`: resolved; `secret`:
+ * not to be shown; `from_file`: a second one in the file is refused, else the later one wins. The
+ * error names the setting, not the origin, and shows no secret. */
 MUST_CHECK bool config_client_set(struct config *config, const char *name, const char *value,
                                   bool secret, bool from_file, const char *origin, struct err *err);
 

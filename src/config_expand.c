@@ -1,5 +1,5 @@
-/* `${env:NAME}` and `${file:PATH}`. A reference ends at the brace that closes it; one reference may stand inside a
- * file's path. */
+/* `${env:NAME}` and `${file:PATH}`. A reference ends at the brace that closes it; one reference may
+ * stand inside a file's path. */
 #include "config_expand.h"
 
 #include "config_value.h"
@@ -116,7 +116,8 @@ static bool expand_env(char **text, struct err *err)
     }
 }
 
-/* What an environment variable or a file brought in isn't looked at again: `raw` is the value as it was written. */
+/* What an environment variable or a file brought in isn't looked at again: `raw` is the value as it
+ * was written. */
 static bool check_references(const char *raw, struct err *err)
 {
     for (const char *at = strstr(raw, "${"); at != NULL; at = strstr(at + 2, "${")) {

@@ -27,7 +27,8 @@ bool config_topic_is_valid(const char *name)
     return true;
 }
 
-/* The text up to the next comma, without the spaces around it, of the caller's; NULL at the end of the list. */
+/* The text up to the next comma, without the spaces around it, of the caller's; NULL at the end of
+ * the list. */
 static char *take_piece(const char **at)
 {
     const char *begin = *at;

@@ -4,7 +4,8 @@
 
 #include "config.h"
 
-/* Names separated by commas, none twice. Replaces what is in `list` (a valid or zero one) on success. */
+/* Names separated by commas, none twice. Replaces what is in `list` (a valid or zero one) on
+ * success. */
 MUST_CHECK bool config_list_read(const char *text, struct config_list *list, struct err *err);
 void config_list_deinit(struct config_list *list);
 

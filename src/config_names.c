@@ -1,5 +1,6 @@
-/* librdkafka's names of settings. The library prints a table of its settings for people, `name | C/P | …`, in which an
- * alias says ``Alias for `NAME` ``; it is read here, so that no list of ours can grow old. */
+/* librdkafka's names of settings. The library prints a table of its settings for people, `name |
+ * C/P | …`, in which an alias says ``Alias for `NAME` ``; it is read here, so that no list of ours
+ * can grow old. */
 #include "config_names.h"
 
 #include "config_table.h"
@@ -124,7 +125,8 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Levenshtein's distance, one row of it at a time. Both are at most DISTANCE_NAME_MAX bytes long. */
+/* Levenshtein's distance, one row of it at a time. Both are at most DISTANCE_NAME_MAX bytes
+ * long. */
 static size_t distance(const char *a, const char *b)
 {
     size_t row[DISTANCE_NAME_MAX + 1];

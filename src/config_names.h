@@ -1,5 +1,5 @@
-/* librdkafka's names of settings, as the library itself lists them, and the known name nearest to a wrong one.
- * Main thread. */
+/* librdkafka's names of settings, as the library itself lists them, and the known name nearest to a
+ * wrong one. Main thread. */
 #ifndef CONFIG_NAMES_H
 #define CONFIG_NAMES_H
 

@@ -1,5 +1,5 @@
-/* Numbers of settings: counts, times, bytes, switches and words are an int64_t, the rest a double; a field takes it by
- * its size. */
+/* Numbers of settings: counts, times, bytes, switches and words are an int64_t, the rest a double;
+ * a field takes it by its size. */
 #include "config_number.h"
 
 #include <assert.h>

@@ -1,4 +1,5 @@
-/* Numbers of settings: counts, times, bytes, switches and words, from text and into their field. Pure; any thread. */
+/* Numbers of settings: counts, times, bytes, switches and words, from text and into their field.
+ * Pure; any thread. */
 #ifndef CONFIG_NUMBER_H
 #define CONFIG_NUMBER_H
 
@@ -12,7 +13,8 @@ struct config_number {
 /* The type's values are numbers in this sense. */
 bool config_number_is(enum config_type type);
 
-/* `alias`: by which the row was set, or NULL. The error says what the value must be and doesn't contain it. */
+/* `alias`: by which the row was set, or NULL. The error says what the value must be and doesn't
+ * contain it. */
 MUST_CHECK bool config_number_read(const struct config_row *row, const char *alias,
                                    const char *text, struct config_number *number_out,
                                    struct err *err);

@@ -1,4 +1,5 @@
-/* The settings, printed: those in force (--check) and all there are (--help), both from the table. */
+/* The settings, printed: those in force (--check) and all there are (--help), both from the
+ * table. */
 #include "config_table.h"
 #include "config_value.h"
 

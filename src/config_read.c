@@ -1,6 +1,7 @@
-/* A file of settings, parsed by inih. inih gets one line at a time from next_line(), which refuses what inih would
- * silently make something else of: a line too long (cut), a zero byte (the rest lost), a section (ignored), `name:
- * value`; and takes the spaces before a name away, which inih would take for a continued value. */
+/* A file of settings, parsed by inih. inih gets one line at a time from next_line(), which refuses
+ * what inih would silently make something else of: a line too long (cut), a zero byte (the rest
+ * lost), a section (ignored), `name: value`; and takes the spaces before a name away, which inih
+ * would take for a continued value. */
 #include "config_read.h"
 
 #include "config_value.h"
@@ -99,7 +100,8 @@ static bool check_line(struct reading *reading, const char *line, size_t size)
     return true;
 }
 
-/* inih's reader: one line into `buffer`, with its end; NULL at the end of the text, and after a refusal. */
+/* inih's reader: one line into `buffer`, with its end; NULL at the end of the text, and after a
+ * refusal. */
 static char *next_line(char *buffer, int buffer_size, void *arg)
 {
     struct reading *reading = arg;

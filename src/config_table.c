@@ -1,5 +1,5 @@
-/* The table of settings, in the order in which --help prints it: the job, input, output, batches, limits, times,
- * policies, the process. */
+/* The table of settings, in the order in which --help prints it: the job, input, output, batches,
+ * limits, times, policies, the process. */
 #include "config_table.h"
 
 #include "config_words.h"

@@ -1,5 +1,6 @@
-/* The table of settings: one row a setting (design: name, type, place, default, range, unit, help, aliases, built or
- * not). Whatever lists settings (--help, --check, the checks) goes through it. Main thread. */
+/* The table of settings: one row a setting (design: name, type, place, default, range, unit, help,
+ * aliases, built or not). Whatever lists settings (--help, --check, the checks) goes through it.
+ * Main thread. */
 #ifndef CONFIG_TABLE_H
 #define CONFIG_TABLE_H
 

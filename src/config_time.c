@@ -1,4 +1,5 @@
-/* Times as people write them in settings: each reader walks over the text once and wants all of it. */
+/* Times as people write them in settings: each reader walks over the text once and wants all of
+ * it. */
 #include "config_time.h"
 
 #include <ctype.h>

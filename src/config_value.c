@@ -1,4 +1,5 @@
-/* A setting's value, by type: numbers are config_number.c's, lists config_list.c's; texts and the start are here. */
+/* A setting's value, by type: numbers are config_number.c's, lists config_list.c's; texts and the
+ * start are here. */
 #include "config_value.h"
 
 #include "config_list.h"
@@ -44,7 +45,8 @@ static bool is_plain(const char *text)
     return true;
 }
 
-/* Letters, digits, '.', '_', '-', no '.' or '-' first: it is part of a file's and a group's name. */
+/* Letters, digits, '.', '_', '-', no '.' or '-' first: it is part of a file's and a group's
+ * name. */
 static bool is_job_name(const char *text)
 {
     if (*text == '.' || *text == '-') {

@@ -6,18 +6,21 @@
 
 enum { CONFIG_SHOWN_SIZE = 100 };
 
-/* Checks `text` against the row and stores it in its place; a row without one only checks. `alias`: the alias by which
- * it was set, or NULL. The error says what the value must be and doesn't contain it. */
+/* Checks `text` against the row and stores it in its place; a row without one only checks. `alias`:
+ * the alias by which it was set, or NULL. The error says what the value must be and doesn't contain
+ * it. */
 MUST_CHECK bool config_value_set(struct config *config, const struct config_row *row,
                                  const char *alias, const char *text, struct err *err);
 
 /* The row has a default as text, and `text` (valid for the row) means the same. */
 bool config_value_is_default(const struct config_row *row, const char *alias, const char *text);
 
-/* The value in force, as it may stand in a file of settings; of the caller's. NULL when there is none, or none yet. */
+/* The value in force, as it may stand in a file of settings; of the caller's. NULL when there is
+ * none, or none yet. */
 char *config_value_text(const struct config *config, const struct config_row *row);
 
-/* `text` as it may stand in a message: cut where it is long, what can't be printed replaced. Returns `shown`. */
+/* `text` as it may stand in a message: cut where it is long, what can't be printed replaced.
+ * Returns `shown`. */
 const char *config_value_shown(const char *text, char shown[CONFIG_SHOWN_SIZE]);
 
 #endif

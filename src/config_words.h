@@ -1,4 +1,5 @@
-/* The words that settings are made of, for the table (config_table.c); each list ends with a zero. */
+/* The words that settings are made of, for the table (config_table.c); each list ends with a
+ * zero. */
 #ifndef CONFIG_WORDS_H
 #define CONFIG_WORDS_H
 

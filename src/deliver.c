@@ -2,12 +2,14 @@
  *
  *     source_take → hand → relay_record → sink_add ⇒ … acknowledgement → delivered, outputs
  *
- * The hand holds what was taken from one range; ranges take turns. Nothing waits for a single record but these: the
- * first record of an output partition after a recovery (R5), and the suspects of a request that was refused for content
- * (protocol.md, Content). They travel alone: added, flushed and acknowledged before anything else is taken.
+ * The hand holds what was taken from one range; ranges take turns. Nothing waits for a single
+ * record but these: the first record of an output partition after a recovery (R5), and the suspects
+ * of a request that was refused for content (protocol.md, Content). They travel alone: added,
+ * flushed and acknowledged before anything else is taken.
  *
- * What can go wrong: the sink breaks (ERR_PRODUCER: the caller recovers), a record is refused (bad_record.c), a range
- * can't be read on (retention or truncation: judged here), the ledger can't be written, a stop is forced. */
+ * What can go wrong: the sink breaks (ERR_PRODUCER: the caller recovers), a record is refused
+ * (bad_record.c), a range can't be read on (retention or truncation: judged here), the ledger can't
+ * be written, a stop is forced. */
 #include "deliver.h"
 
 #include "deliver_record.h"
@@ -68,7 +70,8 @@ static bool need_sink(struct job *job, struct err *err)
     return sink_new(&options, &job->sink, err);
 }
 
-/* Which ranges are still to be read, and from where: below the lowest offset that may be missing everything is there. */
+/* Which ranges are still to be read, and from where: below the lowest offset that may be missing
+ * everything is there. */
 static void plan_reading(struct job *job)
 {
     const struct batch *batch = &job->batch;
@@ -168,7 +171,8 @@ static bool note_lost(struct job *job, const char *topic, int32_t partition, int
                         topic, (int)partition, from, until - 1);
 }
 
-/* A range can't be read on: asks where its log begins and ends, and does what is concluded from that. */
+/* A range can't be read on: asks where its log begins and ends, and does what is concluded from
+ * that. */
 static bool judge_trouble(struct job *job, size_t read, const struct source_taken *taken,
                           struct err *err)
 {

@@ -1,4 +1,5 @@
-/* A batch's records, from the source through the pipeline to the sink, until every one is acknowledged. */
+/* A batch's records, from the source through the pipeline to the sink, until every one is
+ * acknowledged. */
 #ifndef DELIVER_H
 #define DELIVER_H
 
@@ -6,19 +7,20 @@
 
 struct job;
 
-/* The batch in job->batch is planned (or read back after a crash): prepares reading and sending what isn't delivered
- * yet by job->delivered. */
+/* The batch in job->batch is planned (or read back after a crash): prepares reading and sending
+ * what isn't delivered yet by job->delivered. */
 MUST_CHECK bool deliver_begin(struct job *job, struct err *err);
 
-/* Until every record is acknowledged. ERR_PRODUCER: the sink is broken, recover. ERR_FORCED: stopped. Others end the
- * process. */
+/* Until every record is acknowledged. ERR_PRODUCER: the sink is broken, recover. ERR_FORCED:
+ * stopped. Others end the process. */
 MUST_CHECK bool deliver_run(struct job *job, struct err *err);
 
-/* Frees what deliver_begin made; messages not handed over are dropped. The sink may still hold others: end it first
- * when it is broken. */
+/* Frees what deliver_begin made; messages not handed over are dropped. The sink may still hold
+ * others: end it first when it is broken. */
 void deliver_end(struct job *job);
 
-/* The sink is broken, but nothing of it can arrive later: a new one takes its place in mid-batch. */
+/* The sink is broken, but nothing of it can arrive later: a new one takes its place in
+ * mid-batch. */
 MUST_CHECK bool deliver_replace_sink(struct job *job, struct err *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* One record of a batch on its way.
  *
- * Nothing waits for a single record but these: the first record of an output partition after a recovery (R5), and the
- * suspects of a request that was refused for content (protocol.md, Content). They travel alone: added, flushed and
- * acknowledged before anything else is taken. */
+ * Nothing waits for a single record but these: the first record of an output partition after a
+ * recovery (R5), and the suspects of a request that was refused for content (protocol.md, Content).
+ * They travel alone: added, flushed and acknowledged before anything else is taken. */
 #include "deliver_record.h"
 
 #include "bad_record.h"
@@ -48,7 +48,8 @@ static void drop(rd_kafka_headers_t *headers)
     }
 }
 
-/* The record in hand can't be delivered for what it is: it is put aside, and stays in hand for its error topic. */
+/* The record in hand can't be delivered for what it is: it is put aside, and stays in hand for its
+ * error topic. */
 static bool put_aside(struct job *job, rd_kafka_headers_t *headers, const char *reason,
                       struct err *err)
 {
@@ -62,8 +63,9 @@ static bool put_aside(struct job *job, rd_kafka_headers_t *headers, const char *
     return bad_record_refused(job, hand->range, message, reason, err);
 }
 
-/* The record in hand travels alone: nothing else goes out until it is acknowledged. A refusal of a suspect is its own,
- * as nothing else was on its way. `headers`: a suspect's own ones, a copy; NULL = none. Takes them over. */
+/* The record in hand travels alone: nothing else goes out until it is acknowledged. A refusal of a
+ * suspect is its own, as nothing else was on its way. `headers`: a suspect's own ones, a copy; NULL
+ * = none. Takes them over. */
 static bool send_alone(struct job *job, rd_kafka_headers_t *headers, bool suspect, struct err *err)
 {
     struct hand *hand = &job->hand;

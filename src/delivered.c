@@ -1,5 +1,6 @@
-/* The table of what has been delivered: one entry a pair (range, output partition), in one block, range by range. Only
- * the highest position is kept: R4 goes on behind it and never looks at what lies below. */
+/* The table of what has been delivered: one entry a pair (range, output partition), in one block,
+ * range by range. Only the highest position is kept: R4 goes on behind it and never looks at what
+ * lies below. */
 #include "delivered.h"
 
 #include "mem.h"

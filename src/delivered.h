@@ -1,7 +1,8 @@
 /* How far each source has been delivered to each output partition: the per-source prefix of R4.
  *
- * A table of (range, output partition) → highest (input offset, index) known to be delivered. Records of a source reach
- * an output partition in order, so everything at or below is there and everything above isn't. Pure; main thread. */
+ * A table of (range, output partition) → highest (input offset, index) known to be delivered.
+ * Records of a source reach an output partition in order, so everything at or below is there and
+ * everything above isn't. Pure; main thread. */
 #ifndef DELIVERED_H
 #define DELIVERED_H
 
@@ -26,14 +27,18 @@ void delivered_deinit(struct delivered *delivered); /* accepts zero */
 /* More output columns; what is there stays. */
 void delivered_widen(struct delivered *delivered, size_t outputs);
 
-/* Raises the entry to (offset, index) and counts the record. false when it was not higher (there already, or out of
- * order): then the entry stays as it is, and nothing is counted. */
-bool delivered_add(struct delivered *delivered, size_t range, size_t output, int64_t offset, int32_t index);
+/* Raises the entry to (offset, index) and counts the record. false when it was not higher (there
+ * already, or out of order): then the entry stays as it is, and nothing is counted. */
+bool delivered_add(struct delivered *delivered, size_t range, size_t output, int64_t offset,
+                   int32_t index);
 
-bool delivered_has(const struct delivered *delivered, size_t range, size_t output, int64_t offset, int32_t index);
+bool delivered_has(const struct delivered *delivered, size_t range, size_t output, int64_t offset,
+                   int32_t index);
 
-/* Lowest input offset of the range that may not be delivered yet, when its records can go to outputs[first … first + count):
- * 1 + the lowest of their entries; `from` when one of them has nothing. */
-int64_t delivered_lowest(const struct delivered *delivered, size_t range, size_t first, size_t count, int64_t from);
+/* Lowest input offset of the range that may not be delivered yet, when its records can go to
+ * outputs[first … first + count): 1 + the lowest of their entries; `from` when one of them has
+ * nothing. */
+int64_t delivered_lowest(const struct delivered *delivered, size_t range, size_t first,
+                         size_t count, int64_t from);
 
 #endif

@@ -1,8 +1,8 @@
 /* Errors: what a call that failed tells its caller.
  *
- * A call that can fail returns bool, is marked MUST_CHECK and fills a `struct err`; on success it leaves it alone.
- * What a kind of error means (go on, retry, stop, with which exit code) is said once, in the table in err.c.
- * Any thread; a struct err belongs to its caller. */
+ * A call that can fail returns bool, is marked MUST_CHECK and fills a `struct err`; on success it
+ * leaves it alone. What a kind of error means (go on, retry, stop, with which exit code) is said
+ * once, in the table in err.c. Any thread; a struct err belongs to its caller. */
 #ifndef ERR_H
 #define ERR_H
 
@@ -13,18 +13,20 @@
 
 enum err_kind {
     ERR_NONE,
-    ERR_FAILED,      /* a defect, or something no other kind describes */
-    ERR_USAGE,       /* the command line */
-    ERR_SETTINGS,    /* a setting, or a log-in that can't work at start */
-    ERR_LEDGER,      /* the ledger is damaged, not a ledger, newer than we, or answers with an I/O error */
+    ERR_FAILED,   /* a defect, or something no other kind describes */
+    ERR_USAGE,    /* the command line */
+    ERR_SETTINGS, /* a setting, or a log-in that can't work at start */
+    /* the ledger is damaged, not a ledger, newer than we, or answers with an I/O error */
+    ERR_LEDGER,
     ERR_LEDGER_FULL, /* no room on the disk: pause and try again */
     ERR_LOCKED,      /* another process owns the ledger */
     ERR_TEMPORARY,   /* a broker is away, slow or not yet ready: try again */
     ERR_PRODUCER,    /* the outcome of records handed to the producer is unknown: replace it (R2) */
     ERR_CONTENT,     /* one record was refused for what it is */
-    ERR_DECISION,    /* fenced, stale, data lost: a person has to decide; never start again by itself */
-    ERR_STOPPED,     /* asked to stop while waiting */
-    ERR_FORCED,      /* stopped in mid-batch: forced, or by the watchdog */
+    /* fenced, stale, data lost: a person has to decide; never start again by itself */
+    ERR_DECISION,
+    ERR_STOPPED, /* asked to stop while waiting */
+    ERR_FORCED,  /* stopped in mid-batch: forced, or by the watchdog */
 };
 
 enum err_action { ERR_RETRY, ERR_PAUSE, ERR_REPLACE, ERR_SET_ASIDE, ERR_STOP };
@@ -33,11 +35,13 @@ enum { ERR_TEXT_MAX = 1024 };
 
 struct err {
     enum err_kind kind;
-    int cause; /* errno, an SQLite or a librdkafka code: which one follows from who set it; 0 = none */
+    /* errno, an SQLite or a librdkafka code: which one follows from who set it; 0 = none */
+    int cause;
     char text[ERR_TEXT_MAX];
 };
 
-/* Fills `err` and returns false, so that `return err_set(…)` reads well. A text too long is cut at its end. */
+/* Fills `err` and returns false, so that `return err_set(…)` reads well. A text too long is cut at
+ * its end. */
 bool err_set(struct err *err, enum err_kind kind, int cause, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

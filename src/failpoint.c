@@ -1,7 +1,9 @@
-/* The places where a test can end the process or make a call fail, and the delay that stretches a batch.
+/* The places where a test can end the process or make a call fail, and the delay that stretches a
+ * batch.
  *
- * The environment is read once, at the first pass of any place. What stands there comes from a test: a mistake in it
- * ends the process with a message, or the test would pass without having tested anything. */
+ * The environment is read once, at the first pass of any place. What stands there comes from a
+ * test: a mistake in it ends the process with a message, or the test would pass without having
+ * tested anything. */
 #include "failpoint.h"
 
 #ifdef ONCESINK_FAILPOINTS

@@ -1,10 +1,11 @@
-/* Named places where a test can kill the process or make a call fail. Builds for tests only (ONCESINK_FAILPOINTS);
- * elsewhere the calls vanish.
+/* Named places where a test can kill the process or make a call fail. Builds for tests only
+ * (ONCESINK_FAILPOINTS); elsewhere the calls vanish.
  *
- * ONCESINK_FAILPOINT=NAME:ACTION[@NTH] in the environment: at the NTH pass (1, the default, is the first) the place
- * does ACTION: `kill` (SIGKILL to itself), `error` (failpoint() answers true and the caller behaves as if its call had
- * failed; only where the caller looks at the answer). ONCESINK_RECORD_DELAY_US=N stretches a batch by N µs a record.
- * The names are listed in failpoint.c; a name that isn't there is a defect (asserted). Main thread only. */
+ * ONCESINK_FAILPOINT=NAME:ACTION[@NTH] in the environment: at the NTH pass (1, the default, is the
+ * first) the place does ACTION: `kill` (SIGKILL to itself), `error` (failpoint() answers true and
+ * the caller behaves as if its call had failed; only where the caller looks at the answer).
+ * ONCESINK_RECORD_DELAY_US=N stretches a batch by N µs a record. The names are listed in
+ * failpoint.c; a name that isn't there is a defect (asserted). Main thread only. */
 #ifndef FAILPOINT_H
 #define FAILPOINT_H
 

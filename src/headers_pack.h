@@ -1,5 +1,5 @@
-/* A record's headers as one block of bytes, as schema/README.md lays them out: for each header u32 name size, name, i32
- * value size or −1 for null, value; big-endian. */
+/* A record's headers as one block of bytes, as schema/README.md lays them out: for each header u32
+ * name size, name, i32 value size or −1 for null, value; big-endian. */
 #ifndef HEADERS_PACK_H
 #define HEADERS_PACK_H
 

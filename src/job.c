@@ -10,8 +10,9 @@
  *            │                     recover.c                          │
  *            └────────────────────────────────────────────────────────┘
  *
- * A stop is looked for in every wait. Graceful: no further plan, the batch under way is finished. Forced: out at once,
- * the batch stays unsettled and the next start finishes it; nothing is lost. */
+ * A stop is looked for in every wait. Graceful: no further plan, the batch under way is finished.
+ * Forced: out at once, the batch stays unsettled and the next start finishes it; nothing is
+ * lost. */
 #include "job.h"
 
 #include "deliver.h"
@@ -123,7 +124,8 @@ static void close_job(struct job *job)
 
 /* ---- a batch ---- */
 
-/* The policies of today may let a batch go on that those of its plan would stop: each decision is durable by itself. */
+/* The policies of today may let a batch go on that those of its plan would stop: each decision is
+ * durable by itself. */
 static bool apply_policies(struct job *job, struct err *err)
 {
     struct definition *definition = &job->batch.definition;

@@ -10,8 +10,8 @@ struct job_options {
     bool until_end; /* work off what is there at the start, then stop */
 };
 
-/* Runs until it is asked to stop (true), --until-end is reached (true), or something ends it (false). Main thread; takes over
- * the signals of stop.h. */
+/* Runs until it is asked to stop (true), --until-end is reached (true), or something ends it
+ * (false). Main thread; takes over the signals of stop.h. */
 MUST_CHECK bool job_run(const struct job_options *options, struct err *err);
 
 #endif

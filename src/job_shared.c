@@ -1,4 +1,5 @@
-/* What the parts of a running job share: waiting, looking around meanwhile, moves, transactions (job_state.h). */
+/* What the parts of a running job share: waiting, looking around meanwhile, moves, transactions
+ * (job_state.h). */
 #include "failpoint.h"
 #include "job_state.h"
 #include "kafka_client.h"

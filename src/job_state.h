@@ -1,5 +1,5 @@
-/* What the parts of a running job share: job.c (the loop), start.c, deliver.c, bad_record.c, recover.c. Nobody else
- * includes this. Main thread. */
+/* What the parts of a running job share: job.c (the loop), start.c, deliver.c, bad_record.c,
+ * recover.c. Nobody else includes this. Main thread. */
 #ifndef JOB_STATE_H
 #define JOB_STATE_H
 
@@ -61,8 +61,8 @@ struct job {
     int64_t facts_ms; /* when partitions were counted */
     int64_t asked_ms; /* when topic ids and configurations were asked */
     struct source *source;
-    struct config
-        source_config; /* the settings, with the isolation level of what is read; borrows all */
+    /* the settings, with the isolation level of what is read; borrows all */
+    struct config source_config;
     struct sink *sink; /* NULL until the first output */
     struct mark_writer *marks;
     int64_t marked_ms; /* job clock: when the last mark was begun; 0 = none by this process */

@@ -2,9 +2,9 @@
  *
  *     ours for every handle → ours for the purpose → sizes from memory.max.bytes → the user's → what the protocol fixes
  *
- * The user's settings were checked by config.c; what breaks the protocol is refused there and fixed here once more.
- * librdkafka's log lines and error events come in on its own threads and in polls; both end in log.c, and the latest
- * trouble is kept for status lines. */
+ * The user's settings were checked by config.c; what breaks the protocol is refused there and fixed
+ * here once more. librdkafka's log lines and error events come in on its own threads and in polls;
+ * both end in log.c, and the latest trouble is kept for status lines. */
 #include "kafka_client.h"
 
 #include "log.h"
@@ -54,7 +54,8 @@ static const struct setting FOR_CONSUMERS[] = {
     {"check.crcs", "true"},
     {"fetch.queue.backoff.ms", "1"}, /* a full queue must not cost a second */
     {"fetch.wait.max.ms", "500"},
-    /* Bounds what a batch of records may be inflated to; a large one from the broker must not be refused. */
+    /* Bounds what a batch of records may be inflated to; a large one from the broker must not be
+     * refused. */
     {"receive.message.max.bytes", "1000000000"},
     {NULL, NULL},
 };
@@ -85,7 +86,8 @@ static const struct setting FIXED_FOR_SINK[] = {
     {"enable.gapless.guarantee", "true"},
     {"max.in.flight.requests.per.connection", "1"}, /* R1 */
     {"message.timeout.ms", "0"},
-    /* The broker decides what is too large, after compression; a smaller value here would refuse by itself. */
+    /* The broker decides what is too large, after compression; a smaller value here would refuse by
+     * itself. */
     {"message.max.bytes", "1000000000"},
     {NULL, NULL},
 };
@@ -132,7 +134,8 @@ static void on_error(rd_kafka_t *client, int code_number, const char *reason, vo
     }
 }
 
-/* Lines that say what error events say too, or what was done on purpose, are of interest when looking closely only. */
+/* Lines that say what error events say too, or what was done on purpose, are of interest when
+ * looking closely only. */
 static bool is_chatter(const char *facility)
 {
     static const char *const FACILITIES[] = {"FAIL", "ERROR", "FATAL", "CONFWARN"};
@@ -190,8 +193,9 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* A quarter of the memory is for what was fetched and not taken yet, over all partitions. Records cost more than their
- * bytes, so their number is bounded too; a partition stops fetching at either bound and goes over it by one answer. */
+/* A quarter of the memory is for what was fetched and not taken yet, over all partitions. Records
+ * cost more than their bytes, so their number is bounded too; a partition stops fetching at either
+ * bound and goes over it by one answer. */
 static bool set_consumer_sizes(rd_kafka_conf_t *conf, const struct config *config,
                                uint32_t partitions, struct err *err)
 {
@@ -284,8 +288,9 @@ static bool set_fixed(rd_kafka_conf_t *conf, const struct config *config,
     case CLIENT_SINK:
         return set_all(conf, FIXED_FOR_SINK, err);
     case CLIENT_ASK:
-        /* A consumer, though it consumes nothing: on a handle without a group 2.8 crashes when a coordinator that is
-         * still loading answers a question for a group's offsets (rd_kafka_handle_OffsetFetch). */
+        /* A consumer, though it consumes nothing: on a handle without a group 2.8 crashes when a
+         * coordinator that is still loading answers a question for a group's offsets
+         * (rd_kafka_handle_OffsetFetch). */
         return set_all(conf, FIXED_FOR_CONSUMERS, err) &&
                set_one(conf, "group.id", config->group_id, err);
     }

@@ -1,7 +1,8 @@
-/* Client handles of librdkafka: made from the settings, each for one purpose, and ended within a bounded time.
+/* Client handles of librdkafka: made from the settings, each for one purpose, and ended within a
+ * bounded time.
  *
- * What the protocol fixes is set here and nowhere else (R1: one request in flight; acks=all, idempotence, gapless,
- * no message time-out). Main thread, but for the log callback. */
+ * What the protocol fixes is set here and nowhere else (R1: one request in flight; acks=all,
+ * idempotence, gapless, no message time-out). Main thread, but for the log callback. */
 #ifndef KAFKA_CLIENT_H
 #define KAFKA_CLIENT_H
 
@@ -11,18 +12,20 @@
 #include <librdkafka/rdkafka.h>
 
 enum client_purpose {
-    CLIENT_INPUT, /* consumer of the inputs: isolation.level as set, assign() only, auto.offset.reset=error */
+    /* consumer of the inputs: isolation.level as set, assign() only, auto.offset.reset=error */
+    CLIENT_INPUT,
     CLIENT_OUTPUT, /* consumer that reads outputs back: read_uncommitted, leader only (R4) */
-    CLIENT_ASK, /* asks offsets, marks, metadata, topic ids, configs; neither fetches nor produces */
+    /* asks offsets, marks, metadata, topic ids, configs; neither fetches nor produces */
+    CLIENT_ASK,
     CLIENT_SINK, /* idempotent producer (R1) */
 };
 
 struct client_options {
     enum client_purpose purpose;
-    size_t
-        batch_bytes_max; /* CLIENT_SINK: batch.size, ≤ the smallest max.message.bytes; 0 = librdkafka's default */
-    uint32_t
-        partitions; /* CLIENT_INPUT: how many will be read at once: the memory is divided by it; 0 = unknown */
+    /* CLIENT_SINK: batch.size, ≤ the smallest max.message.bytes; 0 = librdkafka's default */
+    size_t batch_bytes_max;
+    /* CLIENT_INPUT: how many will be read at once: the memory is divided by it; 0 = unknown */
+    uint32_t partitions;
     void (*delivered)(rd_kafka_t *, const rd_kafka_message_t *, void *); /* CLIENT_SINK */
     void *opaque;
 };
@@ -31,22 +34,25 @@ struct client_options {
 MUST_CHECK bool client_new(const struct config *config, const struct client_options *options,
                            rd_kafka_t **client_out, struct err *err);
 
-/* Destroys the handle under the watchdog; every queue, topic and list taken from it must be gone. Accepts NULL. */
+/* Destroys the handle under the watchdog; every queue, topic and list taken from it must be gone.
+ * Accepts NULL. */
 void client_free(rd_kafka_t *client, const char *what);
 
-/* What an error code means for the caller: ERR_TEMPORARY (transport, leaders, coordinators, time-outs),
- * ERR_SETTINGS (log-in failed), ERR_DECISION (not permitted), ERR_CONTENT (the record itself), ERR_FAILED. */
+/* What an error code means for the caller: ERR_TEMPORARY (transport, leaders, coordinators,
+ * time-outs), ERR_SETTINGS (log-in failed), ERR_DECISION (not permitted), ERR_CONTENT (the record
+ * itself), ERR_FAILED. */
 enum err_kind client_err_kind(rd_kafka_resp_err_t code);
 
-/* A broker has answered: from now on a log-in that fails is tried again, not refused. Any thread. */
+/* A broker has answered: from now on a log-in that fails is tried again, not refused. Any
+ * thread. */
 void client_served(void);
 
-/* false with ERR_SETTINGS when a log-in failed (wrong password, unknown CA, …) before any broker answered in this
- * process. Error events are seen when the handle is polled. Any thread. */
+/* false with ERR_SETTINGS when a log-in failed (wrong password, unknown CA, …) before any broker
+ * answered in this process. Error events are seen when the handle is polled. Any thread. */
 MUST_CHECK bool client_check_login(struct err *err);
 
-/* The latest complaint of any client (all brokers down, log-in failed, …) for status lines; "" = none. At most `size`
- * bytes are written. Any thread. */
+/* The latest complaint of any client (all brokers down, log-in failed, …) for status lines; "" =
+ * none. At most `size` bytes are written. Any thread. */
 void client_last_trouble(char *text, size_t size);
 
 /* The client libraries' versions, for --version and the first log line. */

@@ -1,16 +1,20 @@
-/* The ledger: one SQLite file that holds offsets, plans, outcomes and events (design.md §4; tables in schema/).
+/* The ledger: one SQLite file that holds offsets, plans, outcomes and events (design.md §4; tables
+ * in schema/).
  *
- * Order of the calls: ledger_open → ledger_start → (ledger_begin → what belongs together → ledger_commit)… →
- * ledger_close. The calls marked [txn] belong inside begin/commit; the others make a transaction of their own. A commit
- * that returned true is on the disk (WAL, synchronous=FULL). After a failure inside a transaction call ledger_rollback
- * and start that transaction again, or give up: nothing of it stays.
+ * Order of the calls: ledger_open → ledger_start → (ledger_begin → what belongs together →
+ * ledger_commit)… → ledger_close. The calls marked [txn] belong inside begin/commit; the others
+ * make a transaction of their own. A commit that returned true is on the disk (WAL,
+ * synchronous=FULL). After a failure inside a transaction call ledger_rollback and start that
+ * transaction again, or give up: nothing of it stays.
  *
- * A person's lock is waited out: a writer's transaction is waited for (without end, logged every few seconds, naming
- * what is waited for; the wait ends with ERR_STOPPED when `stopped` answers true). Errors: ERR_LEDGER (damaged, not a
- * ledger, newer, I/O), ERR_LEDGER_FULL (disk full: pause, then the same transaction again), ERR_LOCKED, ERR_STOPPED,
- * ERR_DECISION (the file was moved or replaced under us).
+ * A person's lock is waited out: a writer's transaction is waited for (without end, logged every
+ * few seconds, naming what is waited for; the wait ends with ERR_STOPPED when `stopped` answers
+ * true). Errors: ERR_LEDGER (damaged, not a ledger, newer, I/O), ERR_LEDGER_FULL (disk full: pause,
+ * then the same transaction again), ERR_LOCKED, ERR_STOPPED, ERR_DECISION (the file was moved or
+ * replaced under us).
  *
- * Times: `…_ms` are milliseconds since 1970; job clock unless the name says wall. Main thread only. */
+ * Times: `…_ms` are milliseconds since 1970; job clock unless the name says wall. Main thread
+ * only. */
 #ifndef LEDGER_H
 #define LEDGER_H
 
@@ -36,9 +40,9 @@ struct ledger_identity {
     bool created;                       /* this ledger_open made the file */
 };
 
-/* Takes the OFD lock on PATH.lock (O1: ERR_LOCKED names the pid that holds it), refuses network file systems, opens
- * or makes the database, brings its schema up to date, checks what can be checked quickly (application_id,
- * user_version, quick look at the one-row table). */
+/* Takes the OFD lock on PATH.lock (O1: ERR_LOCKED names the pid that holds it), refuses network
+ * file systems, opens or makes the database, brings its schema up to date, checks what can be
+ * checked quickly (application_id, user_version, quick look at the one-row table). */
 MUST_CHECK bool ledger_open(const struct ledger_options *options, struct ledger **ledger_out,
                             struct err *err);
 
@@ -57,8 +61,8 @@ MUST_CHECK bool ledger_check_file(const struct ledger *ledger, struct err *err);
 MUST_CHECK bool ledger_start(struct ledger *ledger, const char *incarnation, int64_t wall_ms,
                              struct err *err);
 
-/* The same for a producer replaced in the running process: the incarnation becomes known and the current one,
- * with a producer event. */
+/* The same for a producer replaced in the running process: the incarnation becomes known and the
+ * current one, with a producer event. */
 MUST_CHECK bool ledger_new_producer(struct ledger *ledger, const char *incarnation, int64_t wall_ms,
                                     struct err *err);
 
@@ -105,8 +109,9 @@ MUST_CHECK bool ledger_outputs_load(struct ledger *ledger, struct ledger_outputs
                                     struct err *err);
 void ledger_outputs_deinit(struct ledger_outputs *outputs);
 
-/* [txn] Adds the row or replaces it (topic, partition are the key; an empty topic_id keeps the one that is there). An
- * input whose next offset is changed so, and not by settling, leaves a row in oncesink_jump. */
+/* [txn] Adds the row or replaces it (topic, partition are the key; an empty topic_id keeps the one
+ * that is there). An input whose next offset is changed so, and not by settling, leaves a row in
+ * oncesink_jump. */
 MUST_CHECK bool ledger_input_put(struct ledger *ledger, const struct ledger_input *input,
                                  struct err *err);
 MUST_CHECK bool ledger_output_put(struct ledger *ledger, const struct ledger_output *output,
@@ -118,28 +123,31 @@ MUST_CHECK bool ledger_output_put(struct ledger *ledger, const struct ledger_out
 MUST_CHECK bool ledger_define(struct ledger *ledger, struct definition *definition,
                               struct err *err);
 
-/* [txn] planned. The number must be identity.batch + 1, no other batch may be unsettled, the definition must have an id,
- * ledger_start must have been called: asserted. Every range must begin at its input's next offset, else ERR_LEDGER
- * (someone else changed it). A range's `end` is kept for the view `lag`. */
+/* [txn] planned. The number must be identity.batch + 1, no other batch may be unsettled, the
+ * definition must have an id, ledger_start must have been called: asserted. Every range must begin
+ * at its input's next offset, else ERR_LEDGER (someone else changed it). A range's `end` is kept
+ * for the view `lag`. */
 MUST_CHECK bool ledger_plan(struct ledger *ledger, const struct batch *batch, struct err *err);
 
 /* The unsettled batch with all that belongs to it; `found_out` false when there is none. */
 MUST_CHECK bool ledger_unsettled(struct ledger *ledger, struct batch *batch_out, bool *found_out,
                                  struct err *err);
 
-/* [txn] A fence for an output partition that the batch meets only now. Durable before its first record (R6). A
- * fence that the batch already has stays as it is. */
+/* [txn] A fence for an output partition that the batch meets only now. Durable before its first
+ * record (R6). A fence that the batch already has stays as it is. */
 MUST_CHECK bool ledger_fence_add(struct ledger *ledger, int64_t batch, const struct fence *fence,
                                  struct err *err);
 
-/* [txn] In a long batch: everything below `fences[i].offset` is accounted for by `progress` (R8). Replaces the
- * progress; fences only rise, and fences that aren't named stay. ledger_unsettled gives the raised ones. */
+/* [txn] In a long batch: everything below `fences[i].offset` is accounted for by `progress` (R8).
+ * Replaces the progress; fences only rise, and fences that aren't named stay. ledger_unsettled
+ * gives the raised ones. */
 MUST_CHECK bool ledger_checkpoint(struct ledger *ledger, const struct batch *batch,
                                   const struct fence *fences, size_t fence_count,
                                   const struct progress *progress, size_t progress_count,
                                   struct err *err);
 
-/* A record's bytes. Sizes are −1 where the field is null. Headers are packed as schema/README.md says. */
+/* A record's bytes. Sizes are −1 where the field is null. Headers are packed as schema/README.md
+ * says. */
 struct ledger_record {
     const char *topic;
     int32_t partition;
@@ -153,7 +161,8 @@ struct ledger_record {
     int64_t headers_size;
 };
 
-/* [txn] The record is put aside and goes to the error partition, whose fence must be in the batch already. */
+/* [txn] The record is put aside and goes to the error partition, whose fence must be in the batch
+ * already. */
 MUST_CHECK bool ledger_set_aside(struct ledger *ledger, int64_t batch,
                                  const struct ledger_record *record, const char *reason,
                                  const char *error_topic, int32_t error_partition, int64_t wall_ms,
@@ -178,9 +187,9 @@ struct ledger_settlement {
     const int64_t *output_records; /* per such partition */
 };
 
-/* [txn] settled: outcome, the partitions' next offsets, totals; drops the checkpoint's rows. All the batch's ranges must
- * be among the inputs, each with next_offset = its until, and each output must have a fence at or below its
- * next_offset: else ERR_LEDGER. */
+/* [txn] settled: outcome, the partitions' next offsets, totals; drops the checkpoint's rows. All
+ * the batch's ranges must be among the inputs, each with next_offset = its until, and each output
+ * must have a fence at or below its next_offset: else ERR_LEDGER. */
 MUST_CHECK bool ledger_settle(struct ledger *ledger, const struct ledger_settlement *settlement,
                               struct err *err);
 
@@ -206,13 +215,14 @@ MUST_CHECK bool ledger_event(struct ledger *ledger, enum ledger_event_kind kind,
                              int64_t wall_ms, struct err *err, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
-/* Deletes settled batches older than the newest `keep`, a bite at a time (bounded work per call), and routine events
- * (start, stop, ticks, producer) older than as many events; between batches. A few batches more than `keep` may stay
- * (an eighth, at most 64), so that not every batch pays for pruning. */
+/* Deletes settled batches older than the newest `keep`, a bite at a time (bounded work per call),
+ * and routine events (start, stop, ticks, producer) older than as many events; between batches. A
+ * few batches more than `keep` may stay (an eighth, at most 64), so that not every batch pays for
+ * pruning. */
 MUST_CHECK bool ledger_prune(struct ledger *ledger, int64_t keep, struct err *err);
 
-/* Copies the WAL into the file as far as readers allow, between batches, when it is long enough to be worth it; never
- * waits for a reader. */
+/* Copies the WAL into the file as far as readers allow, between batches, when it is long enough to
+ * be worth it; never waits for a reader. */
 void ledger_tidy(struct ledger *ledger);
 
 /* Bytes of the WAL; a reader that keeps it from being reused shows here. */

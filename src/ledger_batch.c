@@ -3,9 +3,9 @@
  *     ─plan→ planned ─────────────────────settle→ settled
  *              └ fence_add, checkpoint, set_aside: facts that must be durable before what they make safe
  *
- * What a plan holds isn't changed afterwards; the schema's triggers refuse it. Settling checks that each number fits to
- * what was planned: a range that ends elsewhere, a delivery without a fence or a range left out is an error here and
- * not a wrong row. */
+ * What a plan holds isn't changed afterwards; the schema's triggers refuse it. Settling checks that
+ * each number fits to what was planned: a range that ends elsewhere, a delivery without a fence or
+ * a range left out is an error here and not a wrong row. */
 #include "ledger_internal.h"
 
 #include <assert.h>
@@ -19,7 +19,8 @@ const char *const LEDGER_LIMITED_BY[LEDGER_LIMITED_COUNT] = {
     [LIMITED_ESTIMATOR] = "estimator", [LIMITED_MINIMUM] = "minimum", [LIMITED_RECORDS] = "records",
     [LIMITED_MEMORY] = "memory"};
 
-/* OR ROLLBACK spares SQLite a statement journal; the caller's transaction is gone after a failure anyway. */
+/* OR ROLLBACK spares SQLite a statement journal; the caller's transaction is gone after a failure
+ * anyway. */
 static const char PLAN_BATCH_SQL[] =
     "INSERT OR ROLLBACK INTO oncesink_batch (batch, pipeline, incarnation, state, tick_ms, "
     "started_ms, "

@@ -1,7 +1,8 @@
 /* Definitions: stored once, never changed, shared by all batches that are the same (R0).
  *
- * The one met last is kept in memory, so that a plan usually asks nothing. Otherwise the stored ones are compared, the
- * newest first: topic ids that weren't known yet don't make a definition another one. */
+ * The one met last is kept in memory, so that a plan usually asks nothing. Otherwise the stored
+ * ones are compared, the newest first: topic ids that weren't known yet don't make a definition
+ * another one. */
 #include "ledger_internal.h"
 
 #include "mem.h"

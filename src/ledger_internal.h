@@ -121,7 +121,8 @@ bool ledger_error_code(struct ledger *ledger, int code, struct err *err, const c
 sqlite3_stmt *ledger_prepare(struct ledger *ledger, enum ledger_statement which, const char *sql,
                              struct err *err);
 
-/* One step; *row_out tells whether it gave a row. Without a row, and on failure, the statement is reset. */
+/* One step; *row_out tells whether it gave a row. Without a row, and on failure, the statement is
+ * reset. */
 MUST_CHECK bool ledger_step(struct ledger *ledger, sqlite3_stmt *statement, bool *row_out,
                             struct err *err);
 
@@ -131,7 +132,8 @@ MUST_CHECK bool ledger_run(struct ledger *ledger, sqlite3_stmt *statement, struc
 /* SQL without parameters and rows, not kept. */
 MUST_CHECK bool ledger_exec(struct ledger *ledger, const char *sql, struct err *err);
 
-/* Columns are bound from 1 on. Texts and blobs are borrowed until the statement is run; NULL is NULL. */
+/* Columns are bound from 1 on. Texts and blobs are borrowed until the statement is run; NULL is
+ * NULL. */
 void ledger_bind_integer(sqlite3_stmt *statement, int column, int64_t value);
 void ledger_bind_real(sqlite3_stmt *statement, int column, double value);
 void ledger_bind_null(sqlite3_stmt *statement, int column);
@@ -150,8 +152,8 @@ bool ledger_damaged(const struct ledger *ledger, struct err *err, const char *fo
 
 /* ---- ledger_schema.c ---- */
 
-/* The connection's settings, then: an empty file becomes a ledger (if `job` isn't NULL), an older one is brought up to
- * date, and what is not a ledger of ours is refused. */
+/* The connection's settings, then: an empty file becomes a ledger (if `job` isn't NULL), an older
+ * one is brought up to date, and what is not a ledger of ours is refused. */
 MUST_CHECK bool ledger_schema_prepare(struct ledger *ledger, const char *job, struct err *err);
 
 /* ---- ledger_prune.c ---- */

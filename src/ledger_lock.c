@@ -1,9 +1,10 @@
 /* One live owner (O1): an OFD lock on LEDGER.lock, held until the process ends, however it ends.
  *
- * The lock is on a file of its own because closing any descriptor of the database itself would drop SQLite's locks.
- * The file stays behind; its content is the owner's pid, for people and for the message of the process that is
- * refused. The path is resolved first, so that two symlinks to one ledger meet at one lock. OFD locks are not kept by
- * every network file system, and SQLite's WAL needs shared memory: such file systems are refused. */
+ * The lock is on a file of its own because closing any descriptor of the database itself would drop
+ * SQLite's locks. The file stays behind; its content is the owner's pid, for people and for the
+ * message of the process that is refused. The path is resolved first, so that two symlinks to one
+ * ledger meet at one lock. OFD locks are not kept by every network file system, and SQLite's WAL
+ * needs shared memory: such file systems are refused. */
 #include "ledger_internal.h"
 
 #include "mem.h"

@@ -1,8 +1,9 @@
 /* The ledger is opened, named, and closed.
  *
- * Order for the owner: the file is made if it isn't there (mode 0640, which SQLite gives its -wal and -shm too) → path
- * resolved → lock → SQLite → schema → the one row that says who this is. A reader takes no lock and makes nothing.
- * The inode is remembered: a file that is moved, or replaced under the owner's path, would make two owners (O1). */
+ * Order for the owner: the file is made if it isn't there (mode 0640, which SQLite gives its -wal
+ * and -shm too) → path resolved → lock → SQLite → schema → the one row that says who this is. A
+ * reader takes no lock and makes nothing. The inode is remembered: a file that is moved, or
+ * replaced under the owner's path, would make two owners (O1). */
 #include "ledger_internal.h"
 
 #include "mem.h"

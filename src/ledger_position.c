@@ -1,7 +1,9 @@
-/* Positions: the next offset of every input partition, and the next fence of every output partition.
+/* Positions: the next offset of every input partition, and the next fence of every output
+ * partition.
  *
- * An input's position moves by settling a batch (ledger_batch.c). Whoever moves it otherwise (offsets lost to retention,
- * a person's act) leaves a row in oncesink_jump, so that verify can tell a jump from a hole. */
+ * An input's position moves by settling a batch (ledger_batch.c). Whoever moves it otherwise
+ * (offsets lost to retention, a person's act) leaves a row in oncesink_jump, so that verify can
+ * tell a jump from a hole. */
 #include "ledger_internal.h"
 
 #include "mem.h"

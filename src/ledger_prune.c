@@ -1,9 +1,11 @@
-/* Keeping the file small: old batches are deleted a bite at a time, and the WAL is copied into the file.
+/* Keeping the file small: old batches are deleted a bite at a time, and the WAL is copied into the
+ * file.
  *
- * Both happen between batches. What is pruned stays counted in oncesink_ledger's totals; set-aside records, jumps,
- * incarnations, definitions and the events that tell of something wrong are never pruned. A checkpoint is passive: it
- * copies what no reader needs any more and never waits; once everything is copied the next commit writes the WAL from
- * its beginning again. So a person's open read transaction lets it grow, which is said once when it is large. */
+ * Both happen between batches. What is pruned stays counted in oncesink_ledger's totals; set-aside
+ * records, jumps, incarnations, definitions and the events that tell of something wrong are never
+ * pruned. A checkpoint is passive: it copies what no reader needs any more and never waits; once
+ * everything is copied the next commit writes the WAL from its beginning again. So a person's open
+ * read transaction lets it grow, which is said once when it is large. */
 #include "ledger_internal.h"
 
 #include "log.h"
@@ -87,7 +89,8 @@ static bool bite(struct ledger *ledger, int64_t keep, struct err *err)
 bool ledger_prune(struct ledger *ledger, int64_t keep, struct err *err)
 {
     const int64_t overdue = ledger->identity.settled - keep - ledger->pruned;
-    /* A transaction for every single batch would cost as much as the batch's own: some are let come together. */
+    /* A transaction for every single batch would cost as much as the batch's own: some are let come
+     * together. */
     const int64_t allowed = keep / 8 < OVERDUE_MAX ? keep / 8 : OVERDUE_MAX;
 
     assert(keep >= 0 && !ledger->in_transaction);
@@ -163,7 +166,8 @@ void ledger_tidy(struct ledger *ledger)
     code =
         sqlite3_wal_checkpoint_v2(ledger->db, "main", SQLITE_CHECKPOINT_PASSIVE, &in_wal, &copied);
     if (code != SQLITE_OK && code != SQLITE_BUSY) {
-        /* Nothing is lost: what isn't copied stays in the WAL. A commit will fail if the disk is bad. */
+        /* Nothing is lost: what isn't copied stays in the WAL. A commit will fail if the disk is
+         * bad. */
         log_warning(
             "ledger %s: cannot copy its WAL into the file: %s; trying again after the next batches",
             ledger->path, sqlite3_errmsg(ledger->db));

@@ -1,12 +1,15 @@
-/* The schema: the connection's settings, and migrations from schema/NNNN_*.sql, embedded at build time.
+/* The schema: the connection's settings, and migrations from schema/NNNN_*.sql, embedded at build
+ * time.
  *
- * A file is one of: empty (becomes a ledger when asked to), a ledger of this or an earlier version (brought up to date),
- * a ledger of a later version, another program's database, no database at all. The last three are refused, and nothing
- * is written before that is known. All migrations, the versions in the header and the first row are one transaction:
- * a process that dies on the way leaves an empty file or a ledger.
+ * A file is one of: empty (becomes a ledger when asked to), a ledger of this or an earlier version
+ * (brought up to date), a ledger of a later version, another program's database, no database at
+ * all. The last three are refused, and nothing is written before that is known. All migrations, the
+ * versions in the header and the first row are one transaction: a process that dies on the way
+ * leaves an empty file or a ledger.
  *
- * Settings: DQS off, so that "x" never silently is a text; trusted_schema off and defensive on, since user tables live
- * here; no auto-checkpoint (ledger_tidy does it between batches); synchronous=FULL, so that a commit is on the disk. */
+ * Settings: DQS off, so that "x" never silently is a text; trusted_schema off and defensive on,
+ * since user tables live here; no auto-checkpoint (ledger_tidy does it between batches);
+ * synchronous=FULL, so that a commit is on the disk. */
 #include "ledger_internal.h"
 
 #include "ledger_migrations.h"
@@ -26,7 +29,8 @@ enum {
     SQL_SIZE = 128,
 };
 
-/* page_size only matters to a file without tables, and must come before WAL. cache_size is in KiB when negative. */
+/* page_size only matters to a file without tables, and must come before WAL. cache_size is in KiB
+ * when negative. */
 static const char SETTINGS_SQL[] = "PRAGMA synchronous = FULL;"
                                    "PRAGMA foreign_keys = OFF;"
                                    "PRAGMA trusted_schema = OFF;"

@@ -1,14 +1,15 @@
 /* Settling: the batch's outcome, the next offsets and the totals, in the caller's transaction.
  *
- * Each row is changed under a condition that says what it must be like, and must be found exactly once: settling a batch
- * that isn't in doubt, at other offsets than planned, with a range left out or with a delivery where no fence stood is an
- * error, and the transaction is gone. */
+ * Each row is changed under a condition that says what it must be like, and must be found exactly
+ * once: settling a batch that isn't in doubt, at other offsets than planned, with a range left out
+ * or with a delivery where no fence stood is an error, and the transaction is gone. */
 #include "ledger_internal.h"
 
 #include <assert.h>
 #include <inttypes.h>
 
-/* OR ROLLBACK spares SQLite a statement journal; the caller's transaction is gone after a failure anyway. */
+/* OR ROLLBACK spares SQLite a statement journal; the caller's transaction is gone after a failure
+ * anyway. */
 static const char SETTLE_BATCH_SQL[] =
     "UPDATE OR ROLLBACK oncesink_batch SET state = 'settled', outcome = ?, ended_ms = ?, "
     "settled_wall_ms = ?, "

@@ -240,8 +240,8 @@ void ledger_rollback(struct ledger *ledger)
     for (size_t i = 0; i < STATEMENT_COUNT; i++) {
         sqlite3_reset(ledger->statements[i]);
     }
-    /* SQLite may have rolled back by itself (disk full, I/O error); a rollback that fails leaves nothing either:
-     * the connection's changes are in its memory only until a commit. */
+    /* SQLite may have rolled back by itself (disk full, I/O error); a rollback that fails leaves
+     * nothing either: the connection's changes are in its memory only until a commit. */
     if (sqlite3_get_autocommit(ledger->db) == 0) {
         struct err ignored = {0};
         sqlite3_stmt *statement = ledger_prepare(ledger, STATEMENT_ROLLBACK, "ROLLBACK", &ignored);

@@ -1,7 +1,8 @@
 /* Status: a page of what the views say, at one moment.
  *
- * The text is a list of blocks, each one query whose rows are printed as lines; the JSON is one query, so that SQLite
- * does the quoting. Both know three things that no table holds: the path, the owner's pid, the WAL's size. */
+ * The text is a list of blocks, each one query whose rows are printed as lines; the JSON is one
+ * query, so that SQLite does the quoting. Both know three things that no table holds: the path, the
+ * owner's pid, the WAL's size. */
 #include "ledger_status.h"
 
 #include "ledger_internal.h"

@@ -1,4 +1,5 @@
-/* The ledger's state for people (oncesinkd --status, oncesink-recover status), or as one JSON object.
+/* The ledger's state for people (oncesinkd --status, oncesink-recover status), or as one JSON
+ * object.
  *
  * On a handle of ledger_open_to_read, while the service runs or not. Main thread. */
 #ifndef LEDGER_STATUS_H

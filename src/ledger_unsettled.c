@@ -1,6 +1,8 @@
-/* The batch in doubt, as its plan and what was added since left it: what a start after a kill begins with.
+/* The batch in doubt, as its plan and what was added since left it: what a start after a kill
+ * begins with.
  *
- * Everything is checked on the way in: a range of a topic that the definition doesn't know can't be worked with. */
+ * Everything is checked on the way in: a range of a topic that the definition doesn't know can't be
+ * worked with. */
 #include "ledger_internal.h"
 
 #include "mem.h"

@@ -17,7 +17,8 @@ static const struct check FILE_CHECKS[] = {
      "SELECT integrity_check AS finding FROM pragma_integrity_check WHERE integrity_check <> 'ok'"},
 };
 
-/* The life of an input partition, as steps that must fit to each other: ranges of batches, and jumps between them. */
+/* The life of an input partition, as steps that must fit to each other: ranges of batches, and
+ * jumps between them. */
 #define STEPS                                                                                      \
     "step AS (SELECT topic, partition, batch, 0 AS kind, 0 AS jump, from_offset AS start, "        \
     "until_offset AS stop, records IS NULL AS open FROM oncesink_batch_range UNION ALL "           \

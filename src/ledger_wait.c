@@ -1,9 +1,11 @@
-/* Waiting for a person's lock: a `sqlite3` session in the middle of a write transaction is waited out, not an error.
+/* Waiting for a person's lock: a `sqlite3` session in the middle of a write transaction is waited
+ * out, not an error.
  *
- * SQLite calls the busy handler again and again. It sleeps a little, longer after the first moments, asks `stopped`
- * each time, and logs every few seconds who is waited for. Who that is says the kernel: the write lock of WAL is a POSIX
- * lock on byte 120 of LEDGER-shm. The descriptor that asks stays open until the database is closed, since closing it
- * earlier would drop the locks that SQLite holds on that file for this process. */
+ * SQLite calls the busy handler again and again. It sleeps a little, longer after the first
+ * moments, asks `stopped` each time, and logs every few seconds who is waited for. Who that is says
+ * the kernel: the write lock of WAL is a POSIX lock on byte 120 of LEDGER-shm. The descriptor that
+ * asks stays open until the database is closed, since closing it earlier would drop the locks that
+ * SQLite holds on that file for this process. */
 #include "ledger_internal.h"
 
 #include "log.h"

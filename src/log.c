@@ -1,4 +1,5 @@
-/* The log. A line is put together first and written by one write(), so that threads don't mix their lines. */
+/* The log. A line is put together first and written by one write(), so that threads don't mix their
+ * lines. */
 #include "log.h"
 
 #include <stdarg.h>
@@ -63,8 +64,8 @@ static size_t line_begin(char *line, size_t size, enum log_level level)
         gettimeofday(&now, NULL);
         gmtime_r(&now.tv_sec, &utc);
         strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
-        written = snprintf(line, size, "%s.%03dZ %s: ", stamp, (int)(now.tv_usec / 1000),
-                           word_of(level));
+        written =
+            snprintf(line, size, "%s.%03dZ %s: ", stamp, (int)(now.tv_usec / 1000), word_of(level));
     }
     return written > 0 ? (size_t)written : 0;
 }

@@ -1,4 +1,5 @@
-/* The log: lines on stderr, with journald's level prefix when stderr is the journal, else with a UTC time stamp.
+/* The log: lines on stderr, with journald's level prefix when stderr is the journal, else with a
+ * UTC time stamp.
  *
  * A line has a level by consequence, one subject, values, and what happens next. Any thread. */
 #ifndef LOG_H
@@ -16,10 +17,10 @@ bool log_level_parse(const char *word, enum log_level *level_out);
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-#define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
+#define log_error(...)   log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
-#define log_notice(...) log_line(LOG_NOTICE, __VA_ARGS__)
-#define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+#define log_notice(...)  log_line(LOG_NOTICE, __VA_ARGS__)
+#define log_info(...)    log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)   log_line(LOG_DEBUG, __VA_ARGS__)
 
 #endif

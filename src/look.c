@@ -1,8 +1,9 @@
 /* Looking through output partitions.
  *
- * Every record is judged by its provenance header. Of the batch in doubt (or under way) it is noted in the table of
- * what is delivered; of an earlier batch it is nothing new, unless it stands in a gap between our own records: then
- * it was written late and is there twice; of a batch or a start that the ledger doesn't know it ends everything. */
+ * Every record is judged by its provenance header. Of the batch in doubt (or under way) it is noted
+ * in the table of what is delivered; of an earlier batch it is nothing new, unless it stands in a
+ * gap between our own records: then it was written late and is there twice; of a batch or a start
+ * that the ledger doesn't know it ends everything. */
 #include "look.h"
 
 #include "job_state.h"

@@ -1,5 +1,5 @@
-/* Looking through output partitions: what is found there, judged record by record (protocol_judge_record). Used by
- * recover.c only; main thread. */
+/* Looking through output partitions: what is found there, judged record by record
+ * (protocol_judge_record). Used by recover.c only; main thread. */
 #ifndef LOOK_H
 #define LOOK_H
 
@@ -37,8 +37,9 @@ void look_add(struct look *look, size_t output, int64_t from, int64_t until);
 /* Moves every span's end to the log's end of now. */
 MUST_CHECK bool look_extend(struct look *look, struct err *err);
 
-/* Reads every span to its end. ERR_DECISION: the ledger is stale, a copy of it or another one has written. A record that is
- * there twice becomes an event (but for LOOK_BACK, where it is counted: the check that follows names it). */
+/* Reads every span to its end. ERR_DECISION: the ledger is stale, a copy of it or another one has
+ * written. A record that is there twice becomes an event (but for LOOK_BACK, where it is counted:
+ * the check that follows names it). */
 MUST_CHECK bool look_read(struct look *look, struct err *err);
 
 #endif

@@ -1,9 +1,10 @@
-/* The group's mark, read and written: Admin ListConsumerGroupOffsets and AlterConsumerGroupOffsets, which need no member
- * of the group. Both answer on one queue; only one question is under way at a time.
+/* The group's mark, read and written: Admin ListConsumerGroupOffsets and AlterConsumerGroupOffsets,
+ * which need no member of the group. Both answer on one queue; only one question is under way at a
+ * time.
  *
- * The old mark is read before each new one (O2): a copy of this ledger that runs beside us is noticed there. The commit
- * itself isn't conditional, so two writers may still overwrite each other between the reading and the writing; the next
- * reading of either finds it. */
+ * The old mark is read before each new one (O2): a copy of this ledger that runs beside us is
+ * noticed there. The commit itself isn't conditional, so two writers may still overwrite each other
+ * between the reading and the writing; the next reading of either finds it. */
 #include "mark.h"
 
 #include "kafka_client.h"
@@ -95,7 +96,8 @@ static bool refuse(const char *doing, const char *group, rd_kafka_resp_err_t cod
                    words);
 }
 
-/* The answer's partitions, borrowed from the event; an error of the whole or of one of them is the call's. */
+/* The answer's partitions, borrowed from the event; an error of the whole or of one of them is the
+ * call's. */
 static bool open_answer(rd_kafka_event_t *event, const char *doing, const char *group,
                         const rd_kafka_topic_partition_list_t **list_out, struct err *err)
 {

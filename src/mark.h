@@ -1,5 +1,5 @@
-/* The group's mark: the job's settled offsets as commits of its Kafka group, with a text that says who wrote them
- * (protocol.md T4, O2; mark_text.h).
+/* The group's mark: the job's settled offsets as commits of its Kafka group, with a text that says
+ * who wrote them (protocol.md T4, O2; mark_text.h).
  *
  * A mark is written by a small machine that never waits:
  *
@@ -34,13 +34,15 @@ struct mark_writer *mark_writer_new(rd_kafka_t *ask, const char *group, const ch
                                     const char *incarnation);
 void mark_writer_free(struct mark_writer *writer); /* accepts NULL; forgets what is under way */
 
-/* Begins to write the mark of a settled batch: all partitions with their next offsets (copied). The writer must be idle.
- * `accept_any_incarnation`: the first mark of this process, when the old one is of an earlier start of this ledger. */
+/* Begins to write the mark of a settled batch: all partitions with their next offsets (copied). The
+ * writer must be idle. `accept_any_incarnation`: the first mark of this process, when the old one
+ * is of an earlier start of this ledger. */
 void mark_begin(struct mark_writer *writer, int64_t batch, const struct mark_item *items,
                 size_t count, bool accept_any_incarnation);
 
-/* Moves on as far as it can without waiting; call it often (every pass of the loop, and on mark_fd). ERR_DECISION:
- * another incarnation or ledger wrote the mark (names both), or a consumer group with members uses the group. */
+/* Moves on as far as it can without waiting; call it often (every pass of the loop, and on
+ * mark_fd). ERR_DECISION: another incarnation or ledger wrote the mark (names both), or a consumer
+ * group with members uses the group. */
 MUST_CHECK bool mark_step(struct mark_writer *writer, struct err *err);
 bool mark_idle(const struct mark_writer *writer);
 int64_t mark_written(const struct mark_writer *writer); /* last batch acknowledged, 0 = none */
@@ -48,7 +50,8 @@ int64_t mark_written(const struct mark_writer *writer); /* last batch acknowledg
 /* True once after offsets were found that no mark accompanies: somebody moved the group. */
 bool mark_moved(struct mark_writer *writer);
 
-/* Readable when mark_step has something to do (a back-off timer isn't covered: call at least every 100 ms). */
+/* Readable when mark_step has something to do (a back-off timer isn't covered: call at least every
+ * 100 ms). */
 int mark_fd(const struct mark_writer *writer);
 
 #endif

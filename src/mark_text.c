@@ -1,4 +1,5 @@
-/* The text of a mark, written and read. What is read is written again and compared, so that only what we write is ours. */
+/* The text of a mark, written and read. What is read is written again and compared, so that only
+ * what we write is ours. */
 #include "mark_text.h"
 
 #include <assert.h>

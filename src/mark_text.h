@@ -2,8 +2,8 @@
  *
  *     UUID/INCARNATION/MODE/BATCH/SLICE/SLICES
  *
- * UUID: 32 hex digits. INCARNATION: 8 hex digits. MODE: idempotent or transactional. The rest is decimal; idempotent marks
- * have 1/1. Pure; any thread. */
+ * UUID: 32 hex digits. INCARNATION: 8 hex digits. MODE: idempotent or transactional. The rest is
+ * decimal; idempotent marks have 1/1. Pure; any thread. */
 #ifndef MARK_TEXT_H
 #define MARK_TEXT_H
 

@@ -1,5 +1,5 @@
-/* Memory that is there, or the process ends: a forced stop at any instruction is an ordinary event (promise 9), so
- * running out of memory needs no path of its own. Any thread. */
+/* Memory that is there, or the process ends: a forced stop at any instruction is an ordinary event
+ * (promise 9), so running out of memory needs no path of its own. Any thread. */
 #ifndef MEM_H
 #define MEM_H
 

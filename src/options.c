@@ -1,5 +1,5 @@
-/* The command line, by argp. argp's own complaints are two lines and an exit; here it is told to be silent, and
- * describe_bad() says in one line what it stumbled over. */
+/* The command line, by argp. argp's own complaints are two lines and an exit; here it is told to be
+ * silent, and describe_bad() says in one line what it stumbled over. */
 #include "options.h"
 
 #include "config_value.h"
@@ -158,7 +158,8 @@ static const struct argp ARGP = {
            "decision, do not start again by itself; 78 settings.",
 };
 
-/* argp stopped at an option without having asked parse_option: one it doesn't know, or without its value. */
+/* argp stopped at an option without having asked parse_option: one it doesn't know, or without its
+ * value. */
 static void describe_bad(struct parsing *parsing, int argc, char **argv)
 {
     int next = parsing->next;

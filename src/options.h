@@ -33,15 +33,15 @@ struct options {
     size_t setting_count;
 };
 
-/* ERR_USAGE: one line that says what is wrong. argv may be put into another order. On failure nothing needs to be
- * freed. */
+/* ERR_USAGE: one line that says what is wrong. argv may be put into another order. On failure
+ * nothing needs to be freed. */
 MUST_CHECK bool options_parse(int argc, char **argv, struct options *options_out, struct err *err);
 
 /* Accepts a zero struct. */
 void options_deinit(struct options *options);
 
-/* Answers --help, --version and --failpoints on `out`; false when it is none of them. `clients`: the client
- * libraries' names and versions, for --version. */
+/* Answers --help, --version and --failpoints on `out`; false when it is none of them. `clients`:
+ * the client libraries' names and versions, for --version. */
 bool options_inform(const struct options *options, const char *clients, FILE *out);
 
 /* The settings in force: the file, then --set, then config_finish. `now_ms`: wall clock. */

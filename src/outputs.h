@@ -1,5 +1,6 @@
-/* The output partitions of a job and what is known of each: the next fence, how far it was looked through, and
- * whether a gap in our offsets has to be looked at (protocol.md R5, R6). A table; no I/O. Main thread. */
+/* The output partitions of a job and what is known of each: the next fence, how far it was looked
+ * through, and whether a gap in our offsets has to be looked at (protocol.md R5, R6). A table; no
+ * I/O. Main thread. */
 #ifndef OUTPUTS_H
 #define OUTPUTS_H
 
@@ -34,16 +35,19 @@ void outputs_deinit(struct outputs *outputs); /* accepts zero */
 /* Index, or −1. */
 int64_t outputs_find(const struct outputs *outputs, const char *topic, int32_t partition);
 
-/* Index of the partition's entry, which is made (next −1, expected −1) when it isn't there. Moves the items. */
+/* Index of the partition's entry, which is made (next −1, expected −1) when it isn't there. Moves
+ * the items. */
 size_t outputs_add(struct outputs *outputs, const char *topic, int32_t partition);
 
-/* The table for a definition: its outputs' partitions in order, then whatever else was there. What was known stays. */
+/* The table for a definition: its outputs' partitions in order, then whatever else was there. What
+ * was known stays. */
 void outputs_arrange(struct outputs *outputs, const struct definition *definition);
 
 /* A new batch begins: no fence, no records. */
 void outputs_begin(struct outputs *outputs);
 
-/* One of our records is at `offset`: moves `next`, counts it, and widens the gap when something stands between. */
+/* One of our records is at `offset`: moves `next`, counts it, and widens the gap when something
+ * stands between. */
 void outputs_delivered(struct output *output, int64_t offset);
 
 #endif

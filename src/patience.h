@@ -1,6 +1,7 @@
 /* How long a call may wait, and who may end it early: given to every call that waits for a broker.
  *
- * `stopped` is asked at least every 100 ms (NULL = never); when it answers true the call returns ERR_STOPPED. */
+ * `stopped` is asked at least every 100 ms (NULL = never); when it answers true the call returns
+ * ERR_STOPPED. */
 #ifndef PATIENCE_H
 #define PATIENCE_H
 

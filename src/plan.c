@@ -1,9 +1,11 @@
-/* The next plan: how far each input goes, cut by the limits, and fences for the outputs (protocol.md R0, R6).
+/* The next plan: how far each input goes, cut by the limits, and fences for the outputs
+ * (protocol.md R0, R6).
  *
  *     ends asked (last stable offset, or high watermark) → rate_split → ranges, fences → durable → under way
  *
- * Nothing in memory changes before the plan is durable, but for the tick, which is taken once. What can go wrong: brokers
- * are away (waited for), an end lies below what was read (judged), the ledger can't be written. */
+ * Nothing in memory changes before the plan is durable, but for the tick, which is taken once. What
+ * can go wrong: brokers are away (waited for), an end lies below what was read (judged), the ledger
+ * can't be written. */
 #include "plan.h"
 
 #include "batch_plan.h"
@@ -33,7 +35,8 @@ static struct ends_item *ask_items(const struct job *job, size_t *count_out)
     return items;
 }
 
-/* R6: fences that have grown old move to the end of the log, so that they don't fall behind retention. */
+/* R6: fences that have grown old move to the end of the log, so that they don't fall behind
+ * retention. */
 static bool refresh_fences(struct job *job, struct err *err)
 {
     struct ends_item *items = mem_array(job->outputs.count, sizeof(*items));
@@ -103,7 +106,8 @@ static int32_t epoch_of(const struct job *job, size_t input)
     return known->leader_epoch;
 }
 
-/* A lower end than our offset isn't truncation until a newer leader says so (protocol.md, Input). */
+/* A lower end than our offset isn't truncation until a newer leader says so (protocol.md,
+ * Input). */
 static bool check_end(const struct job *job, size_t input, const struct ends_item *end,
                       struct err *err)
 {

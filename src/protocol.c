@@ -1,7 +1,8 @@
 /* The protocol's moves and conclusions, pure (protocol.md; models in tests/model).
  *
- * A batch's life. The moves on the right-hand side are recovery's; a batch comes there from a crash (find) or from a
- * producer whose outcome is unknown (fail), and goes back to DELIVERING with what arrived known.
+ * A batch's life. The moves on the right-hand side are recovery's; a batch comes there from a crash
+ * (find) or from a producer whose outcome is unknown (fail), and goes back to DELIVERING with what
+ * arrived known.
  *
  *               plan                 find (at start)
  *      IDLE ───────────► PLANNED   ─────────────────────────────► IN_DOUBT ◄──────────┐
@@ -15,8 +16,9 @@
  *       ├────────────── DELIVERED ──────────────► CHECKED (recovered batches must pass here)
  *       └────────────────────────────────────────────┘ settle
  *
- * What can go wrong has a move of its own; there is no other way from one state to another, and protocol_next asserts it.
- * A crash is no move: whatever the state was, the next process begins with `find`. */
+ * What can go wrong has a move of its own; there is no other way from one state to another, and
+ * protocol_next asserts it. A crash is no move: whatever the state was, the next process begins
+ * with `find`. */
 #include "protocol.h"
 
 #include <assert.h>
@@ -45,7 +47,8 @@ enum { MOVE_ROWS = sizeof(MOVES) / sizeof(MOVES[0]), NO_ROW = -1 };
 static int row_of(enum protocol_state state, enum protocol_move move, bool recovered)
 {
     if (state == PROTOCOL_DELIVERED && move == (recovered ? PROTOCOL_SETTLE : PROTOCOL_CHECK)) {
-        return NO_ROW; /* R5: a recovered batch, and no other, is read once more before it is settled */
+        /* R5: a recovered batch, and no other, is read once more before it is settled */
+        return NO_ROW;
     }
     for (int row = 0; row < MOVE_ROWS; row++) {
         if (MOVES[row].from == state && MOVES[row].move == move) {

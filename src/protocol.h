@@ -1,5 +1,5 @@
-/* The protocol's moves and conclusions: what state the batch is in, which move may follow, and what is concluded from
- * what was found. Functions over structs: no I/O, no clock. Main thread. */
+/* The protocol's moves and conclusions: what state the batch is in, which move may follow, and what
+ * is concluded from what was found. Functions over structs: no I/O, no clock. Main thread. */
 #ifndef PROTOCOL_H
 #define PROTOCOL_H
 
@@ -34,15 +34,15 @@ enum protocol_move {
     PROTOCOL_MOVE_COUNT,
 };
 
-/* The state after the move; a move that isn't allowed is a defect and asserted. `recovered`: the batch went through
- * recovery and must be checked before it is settled. */
+/* The state after the move; a move that isn't allowed is a defect and asserted. `recovered`: the
+ * batch went through recovery and must be checked before it is settled. */
 enum protocol_state protocol_next(enum protocol_state state, enum protocol_move move,
                                   bool recovered);
 bool protocol_allows(enum protocol_state state, enum protocol_move move, bool recovered);
 const char *protocol_state_name(enum protocol_state state);
 
-/* R3: the settle wait that began at `began_ms` is over at `now_ms`; last_ours_ms: when a record of ours was last seen
- * to appear, −1 = none was. Any clock, the same for all. */
+/* R3: the settle wait that began at `began_ms` is over at `now_ms`; last_ours_ms: when a record of
+ * ours was last seen to appear, −1 = none was. Any clock, the same for all. */
 bool protocol_wait_over(int64_t now_ms, int64_t began_ms, int64_t last_ours_ms, int64_t settle_ms);
 
 /* ---- who we are, to compare with what is found ---- */
@@ -65,27 +65,30 @@ enum found {
     FOUND_OTHER_LEDGER, /* this job's, by another ledger */
 };
 
-/* `provenance` NULL: the record has none. `incarnation_known`: the ledger has run under its incarnation. */
+/* `provenance` NULL: the record has none. `incarnation_known`: the ledger has run under its
+ * incarnation. */
 enum found protocol_judge_record(const struct protocol_self *self,
                                  const struct provenance *provenance, bool incarnation_known);
 
 /* ---- the group's mark at start (O2, O4) ---- */
 
 enum mark_verdict {
-    MARK_FINE,         /* it says what the ledger says */
-    MARK_BEHIND,       /* older, or absent: write it again */
-    MARK_FOREIGN_TEXT, /* offsets without a mark: someone moved them; the ledger wins, write it again */
-    MARK_OTHER_LEDGER, /* refuse: another ledger has the job's name (or ours was lost and made anew) */
-    MARK_AHEAD,        /* refuse: the ledger is stale */
-    MARK_COPY,         /* refuse: a copy of the ledger ran */
+    MARK_FINE,   /* it says what the ledger says */
+    MARK_BEHIND, /* older, or absent: write it again */
+    /* offsets without a mark: someone moved them; the ledger wins, write it again */
+    MARK_FOREIGN_TEXT,
+    /* refuse: another ledger has the job's name (or ours was lost and made anew) */
+    MARK_OTHER_LEDGER,
+    MARK_AHEAD, /* refuse: the ledger is stale */
+    MARK_COPY,  /* refuse: a copy of the ledger ran */
 };
 
 struct mark_found {
     bool present;  /* any partition has an offset */
     bool all_ours; /* every partition that has an offset has a mark's text */
     bool any_ours; /* at least one has */
-    struct mark_text
-        text; /* with any_ours: the one with the highest batch, another ledger's first */
+    /* with any_ours: the one with the highest batch, another ledger's first */
+    struct mark_text text;
     bool incarnation_known; /* of text */
 };
 
@@ -96,12 +99,13 @@ enum mark_verdict protocol_judge_mark(const struct protocol_self *self,
 
 enum output_verdict {
     OUTPUT_FINE,
-    OUTPUT_GONE_BEFORE, /* log start above our place: nothing in doubt, so it is ordinary retention */
-    OUTPUT_RENEWED,     /* another topic of that name, nothing in doubt: begin at its start */
-    OUTPUT_LOG_START,   /* stop: log start above the fence of the batch in doubt */
-    OUTPUT_RECREATED,   /* stop: another topic id while a batch is in doubt */
-    OUTPUT_SHORT,       /* stop: the end is below our place */
-    OUTPUT_MISSING,     /* stop: the topic or the partition isn't there */
+    /* log start above our place: nothing in doubt, so it is ordinary retention */
+    OUTPUT_GONE_BEFORE,
+    OUTPUT_RENEWED,   /* another topic of that name, nothing in doubt: begin at its start */
+    OUTPUT_LOG_START, /* stop: log start above the fence of the batch in doubt */
+    OUTPUT_RECREATED, /* stop: another topic id while a batch is in doubt */
+    OUTPUT_SHORT,     /* stop: the end is below our place */
+    OUTPUT_MISSING,   /* stop: the topic or the partition isn't there */
 };
 
 struct output_found {

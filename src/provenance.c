@@ -1,6 +1,7 @@
-/* The header's text. Writing runs once a record: what a source's records of one batch have in common is put together
- * once, and only two numbers follow it. Reading is strict: it accepts exactly what writing makes, so that a stranger's
- * header of the same name is never taken for ours. */
+/* The header's text. Writing runs once a record: what a source's records of one batch have in
+ * common is put together once, and only two numbers follow it. Reading is strict: it accepts
+ * exactly what writing makes, so that a stranger's header of the same name is never taken for
+ * ours. */
 #include "provenance.h"
 
 #include <assert.h>
@@ -109,7 +110,8 @@ struct rest {
     const char *end;
 };
 
-/* The text up to the next separator, which is passed over, or up to the end for the `last` field. */
+/* The text up to the next separator, which is passed over, or up to the end for the `last`
+ * field. */
 static bool take_field(struct rest *rest, bool last, const char **field_out, size_t *size_out)
 {
     size_t left = (size_t)(rest->end - rest->at);

@@ -2,9 +2,9 @@
  *
  *     1/JOB/LEDGER/INCARNATION/BATCH/TOPIC/PARTITION/OFFSET/INDEX
  *
- * 1: the layout's version. JOB: 8 hex digits, the CRC-32 of job.name. LEDGER: the first 12 hex digits of the ledger's
- * uuid. INCARNATION: 8 hex digits. The rest is decimal, TOPIC as it is ('/' can't occur in a topic's name). The layout
- * is fixed (schema/README.md). Pure; any thread. */
+ * 1: the layout's version. JOB: 8 hex digits, the CRC-32 of job.name. LEDGER: the first 12 hex
+ * digits of the ledger's uuid. INCARNATION: 8 hex digits. The rest is decimal, TOPIC as it is ('/'
+ * can't occur in a topic's name). The layout is fixed (schema/README.md). Pure; any thread. */
 #ifndef PROVENANCE_H
 #define PROVENANCE_H
 
@@ -32,7 +32,8 @@ struct provenance {
 /* The 8 hex digits for a job's name. */
 void provenance_job(const char *job_name, char job_out[PROVENANCE_JOB_SIZE]);
 
-/* What is the same for all records of one source in one batch, made once, so that a record costs only its offset. */
+/* What is the same for all records of one source in one batch, made once, so that a record costs
+ * only its offset. */
 struct provenance_prefix {
     char text[PROVENANCE_TEXT_SIZE];
     size_t size;
@@ -42,7 +43,8 @@ struct provenance_prefix {
 void provenance_prefix(const struct provenance *provenance, struct provenance_prefix *prefix_out);
 
 /* Writes the whole text (no end) to `text` of PROVENANCE_TEXT_SIZE and returns its size. */
-size_t provenance_write(const struct provenance_prefix *prefix, int64_t offset, int32_t index, char *text);
+size_t provenance_write(const struct provenance_prefix *prefix, int64_t offset, int32_t index,
+                        char *text);
 
 /* `text` needs no end. false for whatever provenance_write doesn't write. */
 bool provenance_read(const void *text, size_t size, struct provenance *provenance_out);

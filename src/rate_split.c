@@ -2,9 +2,9 @@
  *
  *     rate (estimator, else initial) shared out by lag ─► cap ─► × interval ─► minimum ─► what is there ─► records_max
  *
- * The numbers are Spark's to the bit: doubles, each operation in the order written, truncated once. A sum of limits
- * that isn't above zero means no limit at all: that covers "no limit is set" as well as the NaN of a rate shared out
- * over no lag. */
+ * The numbers are Spark's to the bit: doubles, each operation in the order written, truncated once.
+ * A sum of limits that isn't above zero means no limit at all: that covers "no limit is set" as
+ * well as the NaN of a rate shared out over no lag. */
 #include "rate_split.h"
 
 #include <assert.h>
@@ -93,7 +93,8 @@ static bool is_limited(const struct rate_split *split, const struct rate *rate,
     return sum > 0; /* false for a NaN */
 }
 
-/* Fills take and until; returns which limit it was, LIMITED_NONE when all that is there is taken. */
+/* Fills take and until; returns which limit it was, LIMITED_NONE when all that is there is
+ * taken. */
 static enum limited_by share_take(const struct rate_split *split, const struct rate *rate,
                                   struct rate_share *share)
 {

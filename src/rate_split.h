@@ -1,17 +1,18 @@
-/* How much of what is there each partition may give to a batch (limits.md §1, §2, and batch.max.records). IEEE doubles
- * in the order given there, no contraction. Pure; any thread. */
+/* How much of what is there each partition may give to a batch (limits.md §1, §2, and
+ * batch.max.records). IEEE doubles in the order given there, no contraction. Pure; any thread. */
 #ifndef RATE_SPLIT_H
 #define RATE_SPLIT_H
 
 #include "batch.h"
 
 struct rate_split {
-    int64_t interval_ms;  /* S: the interval, or with interval 0 the time since the last plan */
+    int64_t interval_ms; /* S: the interval, or with interval 0 the time since the last plan */
     bool backpressure;
-    bool first_unlimited; /* first non-empty batch of a new ledger, with rate.first.batch=unlimited */
-    int64_t rate;         /* the estimator's published integer; ≤ 0 = none */
-    int64_t initial;      /* ≤ 0 = none */
-    int64_t records_max;  /* batch.max.records; 0 = none */
+    /* first non-empty batch of a new ledger, with rate.first.batch=unlimited */
+    bool first_unlimited;
+    int64_t rate;        /* the estimator's published integer; ≤ 0 = none */
+    int64_t initial;     /* ≤ 0 = none */
+    int64_t records_max; /* batch.max.records; 0 = none */
 };
 
 struct rate_share {
@@ -22,7 +23,8 @@ struct rate_share {
     int64_t until;           /* the answer */
 };
 
-/* Fills take and until of every share (in the order of topic, partition) and tells which limit cut the batch. */
+/* Fills take and until of every share (in the order of topic, partition) and tells which limit cut
+ * the batch. */
 void rate_split(const struct rate_split *split, struct rate_share *shares, size_t count,
                 enum limited_by *limited_out);
 

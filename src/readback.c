@@ -1,4 +1,5 @@
-/* The outputs, read back: source_read.c over outputs, all spans at once, until each has reached its end. */
+/* The outputs, read back: source_read.c over outputs, all spans at once, until each has reached its
+ * end. */
 #include "readback.h"
 
 #include "log.h"

@@ -12,7 +12,8 @@
  *                           │
  *            first record of each partition alone, its gap looked at (R5), the rest, once more from fence to end
  *
- * Every record found is judged by protocol_judge_record; what this file adds is where the records come from. */
+ * Every record found is judged by protocol_judge_record; what this file adds is where the records
+ * come from. */
 #include "recover.h"
 
 #include "deliver.h"
@@ -174,7 +175,8 @@ static int64_t settle_ms(const struct job *job)
     return SETTLE_MS;
 }
 
-/* R3: whether the wait was over is asked before the ends are, so that the last read reaches an end of after it. */
+/* R3: whether the wait was over is asked before the ends are, so that the last read reaches an end
+ * of after it. */
 static bool wait_and_read(struct look *look, int64_t began_ms, struct err *err)
 {
     struct job *job = look->job;

@@ -1,5 +1,6 @@
-/* What was found → what to do, and doing it: outputs read back after a crash or with a producer whose outcome is
- * unknown, tails looked through at start, gaps looked at (protocol.md R2–R5, R8, O3, O4). */
+/* What was found → what to do, and doing it: outputs read back after a crash or with a producer
+ * whose outcome is unknown, tails looked through at start, gaps looked at (protocol.md R2–R5, R8,
+ * O3, O4). */
 #ifndef RECOVER_H
 #define RECOVER_H
 
@@ -8,30 +9,33 @@
 struct delivered;
 struct job;
 
-/* Puts what the batch's checkpoint says into the table (job->outputs has every partition that it names). */
+/* Puts what the batch's checkpoint says into the table (job->outputs has every partition that it
+ * names). */
 void recover_seed(const struct job *job, struct delivered *delivered);
 
-/* At start, job->outputs being arranged and the ledger's rows known: looks through the tail of every output that this
- * process hasn't looked at, and, with an unsettled batch (state IN_DOUBT), waits as R3 says and reads it back (state
- * READ). ERR_DECISION: stale ledger, a copy, another ledger, an output shorter than expected. */
+/* At start, job->outputs being arranged and the ledger's rows known: looks through the tail of
+ * every output that this process hasn't looked at, and, with an unsettled batch (state IN_DOUBT),
+ * waits as R3 says and reads it back (state READ). ERR_DECISION: stale ledger, a copy, another
+ * ledger, an output shorter than expected. */
 MUST_CHECK bool recover_look(struct job *job, struct err *err);
 
-/* In the running process, state BROKEN: suspects are noted, the producer is purged and destroyed, the settle wait
- * passes, the outputs are read back. State READ afterwards. */
+/* In the running process, state BROKEN: suspects are noted, the producer is purged and destroyed,
+ * the settle wait passes, the outputs are read back. State READ afterwards. */
 MUST_CHECK bool recover_broken(struct job *job, struct err *err);
 
-/* A broken sink all of whose answers are known is replaced at once: nothing of it can arrive later. A sink that isn't
- * broken is kept. */
+/* A broken sink all of whose answers are known is replaced at once: nothing of it can arrive later.
+ * A sink that isn't broken is kept. */
 MUST_CHECK bool recover_replace_drained(struct job *job, struct err *err);
 
-/* Before a recovered batch is settled: reads from fence to end once more; what is there twice becomes an event.
- * State CHECKED. */
+/* Before a recovered batch is settled: reads from fence to end once more; what is there twice
+ * becomes an event. State CHECKED. */
 MUST_CHECK bool recover_check(struct job *job, struct err *err);
 
 /* Reads the gaps between our records that nobody has looked at yet. */
 MUST_CHECK bool recover_look_at_gaps(struct job *job, struct err *err);
 
-/* The look that follows a start by the settle time (O3), when it is due, and the regular look at gaps. */
+/* The look that follows a start by the settle time (O3), when it is due, and the regular look at
+ * gaps. */
 MUST_CHECK bool recover_meanwhile(struct job *job, struct err *err);
 
 #endif

@@ -1,7 +1,8 @@
 /* A recovered batch is read once more before it is settled (protocol.md R5).
  *
- * From each fence to the log's end: what is there twice becomes an event; what was acknowledged must be seen. Where the
- * log's start has passed a fence meanwhile (old timestamps), the rest is read and nothing is compared. */
+ * From each fence to the log's end: what is there twice becomes an event; what was acknowledged
+ * must be seen. Where the log's start has passed a fence meanwhile (old timestamps), the rest is
+ * read and nothing is compared. */
 #include "failpoint.h"
 #include "job_state.h"
 #include "look.h"
@@ -38,7 +39,8 @@ static bool check_spans(struct look *look, struct err *err)
     return ok && look_extend(look, err);
 }
 
-/* What the last acknowledgement says must be seen again, unless the log's start has passed the fence meanwhile. */
+/* What the last acknowledgement says must be seen again, unless the log's start has passed the
+ * fence meanwhile. */
 static bool compare_check(struct job *job, const struct look *look, struct err *err)
 {
     const struct delivered *seen = look->delivered;

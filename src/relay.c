@@ -1,8 +1,8 @@
 /* The built-in pipeline: record in, record out.
  *
- * What is the same for all records of a range is made once a batch: its outputs and the beginning of its header. An
- * acknowledged record finds its range by its input topic and partition: a table per topic, and the topic by its handle,
- * which is the same for all messages of a consumer. */
+ * What is the same for all records of a range is made once a batch: its outputs and the beginning
+ * of its header. An acknowledged record finds its range by its input topic and partition: a table
+ * per topic, and the topic by its handle, which is the same for all messages of a consumer. */
 #include "relay.h"
 
 #include "mem.h"
@@ -127,8 +127,8 @@ size_t relay_output(const struct relay *relay, size_t range, const rd_kafka_mess
                                                   message->key_len, (int32_t)known->count);
 }
 
-/* Takes the headers out of the message, without those of another Oncesink job. What has that name but isn't a
- * provenance text is the user's and stays. */
+/* Takes the headers out of the message, without those of another Oncesink job. What has that name
+ * but isn't a provenance text is the user's and stays. */
 static rd_kafka_headers_t *take_headers(rd_kafka_message_t *message)
 {
     rd_kafka_headers_t *headers = NULL;

@@ -1,6 +1,6 @@
-/* The built-in pipeline: a record goes on unchanged, key, value, headers and timestamp, with our header put last
- * (design.md §2 relay). A header of another Oncesink job is replaced by ours. Pure but for librdkafka's message calls;
- * main thread. */
+/* The built-in pipeline: a record goes on unchanged, key, value, headers and timestamp, with our
+ * header put last (design.md §2 relay). A header of another Oncesink job is replaced by ours. Pure
+ * but for librdkafka's message calls; main thread. */
 #ifndef RELAY_H
 #define RELAY_H
 
@@ -13,8 +13,8 @@
 
 struct relay;
 
-/* For one batch. `batch` and `outputs` are borrowed; every output partition that the batch can reach must be in
- * `outputs` (a topic's partitions together). job: 8 hex digits. */
+/* For one batch. `batch` and `outputs` are borrowed; every output partition that the batch can
+ * reach must be in `outputs` (a topic's partitions together). job: 8 hex digits. */
 struct relay *relay_new(const struct batch *batch, const struct outputs *outputs, const char *job,
                         const char *uuid, const char *incarnation);
 void relay_free(struct relay *relay); /* accepts NULL */
@@ -25,8 +25,9 @@ void relay_reach(const struct relay *relay, size_t range, size_t *first_out, siz
 /* Where the record goes. */
 size_t relay_output(const struct relay *relay, size_t range, const rd_kafka_message_t *message);
 
-/* Makes the record to send. The message is its cookie and holds its bytes; its headers are taken out of it.
- * `text` (PROVENANCE_TEXT_SIZE) holds our header until the record is taken by the sink. */
+/* Makes the record to send. The message is its cookie and holds its bytes; its headers are taken
+ * out of it. `text` (PROVENANCE_TEXT_SIZE) holds our header until the record is taken by the
+ * sink. */
 void relay_record(const struct relay *relay, size_t range, size_t output,
                   rd_kafka_message_t *message, char *text, struct sink_record *record_out);
 

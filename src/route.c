@@ -1,5 +1,5 @@
-/* The partition of a record. Kafka's own hash comes from the client library, which carries it so that C and Java
- * producers agree. */
+/* The partition of a record. Kafka's own hash comes from the client library, which carries it so
+ * that C and Java producers agree. */
 #include "route.h"
 
 #include <assert.h>

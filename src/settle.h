@@ -1,4 +1,5 @@
-/* Settling a batch, with the next plan in the same transaction when its tick is due (design.md §2). Main thread. */
+/* Settling a batch, with the next plan in the same transaction when its tick is due (design.md §2).
+ * Main thread. */
 #ifndef SETTLE_H
 #define SETTLE_H
 
@@ -6,8 +7,9 @@
 
 struct job;
 
-/* State DELIVERED (or CHECKED): settles the batch, after the mark before it was acknowledged (O2), begins its mark, and, with
- * `join` and the tick due, plans the next one in the same transaction. */
+/* State DELIVERED (or CHECKED): settles the batch, after the mark before it was acknowledged (O2),
+ * begins its mark, and, with `join` and the tick due, plans the next one in the same
+ * transaction. */
 MUST_CHECK bool settle_batch(struct job *job, bool join, struct err *err);
 
 /* Begins to write the mark of the last settled batch. The marks must be idle. */

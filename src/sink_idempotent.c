@@ -1,14 +1,15 @@
 /* Delivery mode `idempotent`: records out, acknowledgements in.
  *
- * The producer never gives up by itself (no message time-out, endless retries), so an acknowledgement is success with an
- * offset, or trouble that ends this producer:
+ * The producer never gives up by itself (no message time-out, endless retries), so an
+ * acknowledgement is success with an offset, or trouble that ends this producer:
  *
  *     success, offset ≥ 0      delivered
  *     success, no offset       unknown: a duplicate or an implied acknowledgement (R1): read back
  *     refused for content      the whole request fails with the record (librdkafka.md): its records become suspects
  *     anything else            unknown: fatal, purged, gap refused
  *
- * After the first trouble sink_add answers SINK_BROKEN. What is still acknowledged until sink_free is noted as usual. */
+ * After the first trouble sink_add answers SINK_BROKEN. What is still acknowledged until sink_free
+ * is noted as usual. */
 #include "sink_idempotent.h"
 
 #include "kafka_client.h"
@@ -133,7 +134,8 @@ static void on_delivered(rd_kafka_t *producer, const rd_kafka_message_t *message
         struct output *place = &sink->outputs->items[output];
 
         if (message->offset < place->next) {
-            /* R8: an offset that isn't above the last one means that the log was cut and refilled. */
+            /* R8: an offset that isn't above the last one means that the log was cut and
+             * refilled. */
             sink->unknown++;
             sink_break(sink, false, topic->name, message->partition,
                        "acknowledged at an offset that is not above the last one");
@@ -286,7 +288,8 @@ static rd_kafka_vu_t field_bytes(rd_kafka_vtype_t type, const void *bytes, size_
     return made;
 }
 
-/* Our headers go behind those that the record has. A record that found the queue full comes again with them. */
+/* Our headers go behind those that the record has. A record that found the queue full comes again
+ * with them. */
 static rd_kafka_vu_t put_headers(struct sink_record *record)
 {
     rd_kafka_vu_t made = field(RD_KAFKA_VTYPE_HEADERS);

@@ -2,10 +2,11 @@
  *
  *     sink_new → sink_batch → sink_add… / sink_poll… → (sink_drain) → … next sink_batch … → sink_free
  *
- * One idempotent producer, one request in flight. A record is handed over without copying its value; its cookie comes
- * back through `owner.release` exactly once: acknowledged, failed or purged. An acknowledgement with a valid offset is
- * noted in the batch's `delivered` table and in the outputs; anything else makes the sink *broken*: it takes no more,
- * and the caller replaces it (sink_free, recovery, sink_new). Main thread. */
+ * One idempotent producer, one request in flight. A record is handed over without copying its
+ * value; its cookie comes back through `owner.release` exactly once: acknowledged, failed or
+ * purged. An acknowledgement with a valid offset is noted in the batch's `delivered` table and in
+ * the outputs; anything else makes the sink *broken*: it takes no more, and the caller replaces it
+ * (sink_free, recovery, sink_new). Main thread. */
 #ifndef SINK_IDEMPOTENT_H
 #define SINK_IDEMPOTENT_H
 
@@ -50,12 +51,13 @@ struct sink_record {
 enum sink_answer {
     SINK_TAKEN,
     SINK_FULL, /* poll, then the same record again */
-    SINK_REFUSED, /* the record itself can't be sent; nothing was handed over; err is filled (ERR_CONTENT) */
+    /* the record itself can't be sent; nothing was handed over; err is filled (ERR_CONTENT) */
+    SINK_REFUSED,
     SINK_BROKEN, /* err is filled (ERR_PRODUCER) */
 };
 
-/* A source's records to one output partition, up to an offset, that were in a request refused for content: each is
- * sent alone until the culprit is known. */
+/* A source's records to one output partition, up to an offset, that were in a request refused for
+ * content: each is sent alone until the culprit is known. */
 struct sink_suspect {
     size_t range, output;
     int64_t until; /* highest offset that was refused */
@@ -70,11 +72,12 @@ struct sink_options {
 MUST_CHECK bool sink_new(const struct sink_options *options, struct sink **sink_out,
                          struct err *err);
 
-/* Purges what is queued and in flight, gives every cookie back and destroys the producer, under the watchdog. */
+/* Purges what is queued and in flight, gives every cookie back and destroys the producer, under the
+ * watchdog. */
 void sink_free(struct sink *sink);
 
-/* The batch whose acknowledgements come now, and whose the cookies are. Nothing may be in flight. `delivered` is
- * borrowed. */
+/* The batch whose acknowledgements come now, and whose the cookies are. Nothing may be in flight.
+ * `delivered` is borrowed. */
 void sink_batch(struct sink *sink, struct delivered *delivered, const struct sink_owner *owner);
 
 /* err is filled for SINK_REFUSED and SINK_BROKEN. */
@@ -83,7 +86,8 @@ enum sink_answer sink_add(struct sink *sink, struct sink_record *record, struct 
 /* Serves acknowledgements, waiting at most timeout_ms for the first. */
 void sink_poll(struct sink *sink, int timeout_ms);
 
-/* Sends what lingers, serves acknowledgements for at most timeout_ms, returns early when none is missing. */
+/* Sends what lingers, serves acknowledgements for at most timeout_ms, returns early when none is
+ * missing. */
 void sink_flush(struct sink *sink, int timeout_ms);
 
 uint64_t sink_in_flight(const struct sink *sink);
@@ -94,8 +98,8 @@ MUST_CHECK bool sink_check(const struct sink *sink, struct err *err);
 /* Waits until nothing is in flight, the sink is broken, or patience ends. */
 MUST_CHECK bool sink_drain(struct sink *sink, const struct patience *patience, struct err *err);
 
-/* For a broken sink: the first failure was the content of a record, and every record has a definite answer
- * (acknowledged, or refused): nothing can arrive later, so no settle wait is needed. */
+/* For a broken sink: the first failure was the content of a record, and every record has a definite
+ * answer (acknowledged, or refused): nothing can arrive later, so no settle wait is needed. */
 bool sink_broken_by_content(const struct sink *sink);
 bool sink_drained(const struct sink *sink);
 

@@ -3,8 +3,9 @@
  *     ends_ask ──► the request is on its way ──ends_wait──► the answer is in the items ──► ends_free
  *                       └ no broker, no leader: ERR_TEMPORARY, ask again
  *
- * The answer comes on a queue of its own, so that a question can be forgotten at any time. Items are sorted beside the
- * caller's array, since librdkafka wants topics together and answers in an order of its own. */
+ * The answer comes on a queue of its own, so that a question can be forgotten at any time. Items
+ * are sorted beside the caller's array, since librdkafka wants topics together and answers in an
+ * order of its own. */
 #include "source_ends.h"
 
 #include "kafka_client.h"
@@ -163,8 +164,8 @@ static void take_answer(struct ends *ends, const rd_kafka_ListOffsets_result_t *
     }
 }
 
-/* Where no record has that time or a later one the answer is −1, and what is meant is the end: only those stay in the
- * question, which becomes one for the ends. false when there are none. */
+/* Where no record has that time or a later one the answer is −1, and what is meant is the end: only
+ * those stay in the question, which becomes one for the ends. false when there are none. */
 static bool narrow_to_ends(struct ends *ends)
 {
     size_t left = 0;
@@ -275,7 +276,8 @@ static bool check_items(const struct ends_item *items, size_t count, struct err 
                    worst->partition, rd_kafka_err2str(worst->error));
 }
 
-/* Is the trouble a topic that doesn't exist? When no leader at all was found the answer doesn't tell: metadata does. */
+/* Is the trouble a topic that doesn't exist? When no leader at all was found the answer doesn't
+ * tell: metadata does. */
 static bool is_missing(rd_kafka_t *client, const struct ends_item *items, const struct err *err)
 {
     rd_kafka_resp_err_t code = (rd_kafka_resp_err_t)err->cause;

@@ -1,7 +1,7 @@
 /* Where logs begin and end: one question for many partitions, on a handle that isn't fetching.
  *
- * ends_ask sends (Admin ListOffsets, one request a broker), ends_wait collects; between the two the caller may do other
- * things. A partition's error stands in its answer. Main thread. */
+ * ends_ask sends (Admin ListOffsets, one request a broker), ends_wait collects; between the two the
+ * caller may do other things. A partition's error stands in its answer. Main thread. */
 #ifndef SOURCE_ENDS_H
 #define SOURCE_ENDS_H
 
@@ -14,7 +14,8 @@ enum ends_of {
     ENDS_FIRST,     /* log start offset */
     ENDS_COMMITTED, /* last stable offset */
     ENDS_LAST,      /* high watermark */
-    ENDS_TIME, /* first offset with a timestamp at or after time_ms; the high watermark if there is none */
+    /* first offset with a timestamp at or after time_ms; the high watermark if there is none */
+    ENDS_TIME,
 };
 
 struct ends_item {
@@ -31,16 +32,16 @@ struct ends;
 /* Asks for all `items` (borrowed, no partition twice) in one go. count may be 0. */
 struct ends *ends_ask(rd_kafka_t *client, enum ends_of of, struct ends_item *items, size_t count);
 
-/* Waits at most timeout_ms; *done_out tells whether the answer is there and in the items. A question that failed as a
- * whole (no broker) is ERR_TEMPORARY; ask again. */
+/* Waits at most timeout_ms; *done_out tells whether the answer is there and in the items. A
+ * question that failed as a whole (no broker) is ERR_TEMPORARY; ask again. */
 MUST_CHECK bool ends_wait(struct ends *ends, int timeout_ms, bool *done_out, struct err *err);
 
 /* Accepts NULL. A question still under way is forgotten. */
 void ends_free(struct ends *ends);
 
-/* Asks and waits, and asks again with back-off while the trouble is temporary (whole question or single partitions),
- * logging once when it lasts. Other errors of a partition (unknown topic after 30 s, not permitted) end it: the error
- * names topic and partition. */
+/* Asks and waits, and asks again with back-off while the trouble is temporary (whole question or
+ * single partitions), logging once when it lasts. Other errors of a partition (unknown topic after
+ * 30 s, not permitted) end it: the error names topic and partition. */
 MUST_CHECK bool ends_get(rd_kafka_t *client, enum ends_of of, struct ends_item *items, size_t count,
                          const struct patience *patience, struct err *err);
 

@@ -2,13 +2,15 @@
  *
  *     queue ──► below `until`: handed out │ from `until` on: kept for the next batch
  *
- * `seen` is the offset below which everything has left the queue. It moves by records, by the end of the partition (an
- * event that carries the offset), and by librdkafka's position, which alone moves over transaction markers.
+ * `seen` is the offset below which everything has left the queue. It moves by records, by the end
+ * of the partition (an event that carries the offset), and by librdkafka's position, which alone
+ * moves over transaction markers.
  *
- * Two things to know of librdkafka 2.8's position: taking an event with an offset (the partition's end, an error) sets it
- * to that offset + 1 as if a record had been taken; and after a new assignment it is the old one until the old fetcher
- * has stopped. Either would end a range early: a record lost. So a position is believed only when no event explains
- * it, and after it was seen reset. */
+ * Two things to know of librdkafka 2.8's position: taking an event with an offset (the partition's
+ * end, an error) sets it to that offset + 1 as if a record had been taken; and after a new
+ * assignment it is the old one until the old fetcher has stopped. Either would end a range early: a
+ * record lost. So a position is believed only when no event explains it, and after it was seen
+ * reset. */
 #include "source_part.h"
 
 #include "kafka_client.h"
@@ -156,8 +158,8 @@ static void note_trouble(struct source_part *part, const char *text)
     snprintf(part->text, sizeof(part->text), "%s", text);
 }
 
-/* An event in the queue: *over_out when what stands behind it must not be used, *again_out when it must be fetched
- * again because it couldn't be decoded: librdkafka would go on behind it. */
+/* An event in the queue: *over_out when what stands behind it must not be used, *again_out when it
+ * must be fetched again because it couldn't be decoded: librdkafka would go on behind it. */
 static bool take_event(struct source_part *part, const rd_kafka_message_t *event, bool *over_out,
                        bool *again_out, struct err *err)
 {
@@ -196,7 +198,8 @@ static bool take_event(struct source_part *part, const rd_kafka_message_t *event
     return true;
 }
 
-/* Sorts `count` fetched messages: those below `until` stay at the array's beginning, the rest is kept. */
+/* Sorts `count` fetched messages: those below `until` stay at the array's beginning, the rest is
+ * kept. */
 static bool sort_out(struct source_part *part, int64_t until, rd_kafka_message_t **messages,
                      size_t count, size_t *below_out, bool *again_out, struct err *err)
 {

@@ -1,5 +1,5 @@
-/* One partition that is being read: its queue, what was taken from it and not handed out, and how far it has got.
- * Of source_read.c; main thread. */
+/* One partition that is being read: its queue, what was taken from it and not handed out, and how
+ * far it has got. Of source_read.c; main thread. */
 #ifndef SOURCE_PART_H
 #define SOURCE_PART_H
 
@@ -44,8 +44,9 @@ void source_part_skip(struct source_part *part, int64_t offset);
 /* Everything below `until` has been handed out. */
 bool source_part_done(const struct source_part *part, int64_t until);
 
-/* Takes at most `max` records below `until`, without waiting; `fd` is drained when the queue was empty. *again_out when
- * what comes next couldn't be decoded (text tells): it has to be assigned again at `next`, or a record is lost. */
+/* Takes at most `max` records below `until`, without waiting; `fd` is drained when the queue was
+ * empty. *again_out when what comes next couldn't be decoded (text tells): it has to be assigned
+ * again at `next`, or a record is lost. */
 MUST_CHECK bool source_part_take(struct source_part *part, int fd, int64_t until,
                                  rd_kafka_message_t **messages, size_t max, size_t *count_out,
                                  bool *again_out, struct err *err);

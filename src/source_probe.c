@@ -1,9 +1,10 @@
 /* The probe: what proves that a range holds nothing.
  *
- * That nothing came for some time proves nothing: the broker may be away. But a fresh handle knows no high watermark; it
- * learns one only from an answer to its own fetch of this partition at `from`, and such an answer brings at least one
- * batch when there is any. So: a watermark at or above `until`, and still nothing PROBE_MS later, is the proof. A record or
- * an end at or above `until`, or a position there (transaction markers), proves it at once. */
+ * That nothing came for some time proves nothing: the broker may be away. But a fresh handle knows
+ * no high watermark; it learns one only from an answer to its own fetch of this partition at
+ * `from`, and such an answer brings at least one batch when there is any. So: a watermark at or
+ * above `until`, and still nothing PROBE_MS later, is the proof. A record or an end at or above
+ * `until`, or a position there (transaction markers), proves it at once. */
 #include "source_probe.h"
 
 #include "log.h"
@@ -21,8 +22,8 @@ struct source_probe {
     int32_t partition;
     int64_t until;
     int64_t answered_ms; /* since when the watermark is known to be there; 0 = not yet */
-    bool
-        met_end; /* librdkafka counts an end as a record: its position is one too high from then on */
+    /* librdkafka counts an end as a record: its position is one too high from then on */
+    bool met_end;
 };
 
 struct source_probe *source_probe_new(const struct config *config, enum client_purpose purpose,

@@ -1,5 +1,6 @@
-/* Is there nothing readable in [from, until)? Asked of a fresh consumer of its own, when a range doesn't end though the
- * log goes on (a compacted tail leaves neither a record nor an end there). Main thread. */
+/* Is there nothing readable in [from, until)? Asked of a fresh consumer of its own, when a range
+ * doesn't end though the log goes on (a compacted tail leaves neither a record nor an end there).
+ * Main thread. */
 #ifndef SOURCE_PROBE_H
 #define SOURCE_PROBE_H
 

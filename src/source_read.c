@@ -4,8 +4,9 @@
  *                   else ──► assign at `from` (again), nothing is kept
  *     source_take:  kept ──► the partition's queue ──► below `until`: handed out │ from `until` on: kept
  *
- * Each partition has a queue of its own (source_part.c), which librdkafka fills ahead within its limits; what nobody takes
- * stays there. A range is done when everything below its end has left the queue and was handed out. */
+ * Each partition has a queue of its own (source_part.c), which librdkafka fills ahead within its
+ * limits; what nobody takes stays there. A range is done when everything below its end has left the
+ * queue and was handed out. */
 #include "source_read.h"
 
 #include "kafka_client.h"
@@ -196,7 +197,8 @@ static bool check(rd_kafka_error_t *error, const char *doing, struct err *err)
     return false;
 }
 
-/* An assignment alone compares leader epochs only while the topic's leaders aren't known yet; a seek always does. */
+/* An assignment alone compares leader epochs only while the topic's leaders aren't known yet; a
+ * seek always does. */
 static bool check_epochs(struct source *source, const rd_kafka_topic_partition_list_t *entered,
                          struct err *err)
 {

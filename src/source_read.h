@@ -1,13 +1,16 @@
-/* The inputs, read exactly: for each partition of a batch the records of [from, until), in order, no more and no less.
+/* The inputs, read exactly: for each partition of a batch the records of [from, until), in order,
+ * no more and no less.
  *
- * One consumer, a queue per partition, one eventfd for all. What was prefetched or taken beyond `until` is kept for the
- * next batch. A range is done when any holds (librdkafka.md): the last record taken is until − 1 | a record ≥ until
- * arrived | the position is ≥ until | the end of the partition was met at ≥ until | nothing moved for
- * SOURCE_STALL_MS though the log's end is ≥ until (compacted tail).
+ * One consumer, a queue per partition, one eventfd for all. What was prefetched or taken beyond
+ * `until` is kept for the next batch. A range is done when any holds (librdkafka.md): the last
+ * record taken is until − 1 | a record ≥ until arrived | the position is ≥ until | the end of the
+ * partition was met at ≥ until | nothing moved for SOURCE_STALL_MS though the log's end is ≥ until
+ * (compacted tail).
  *
  *     source_new → source_begin → source_take… until every range is done → source_begin (next batch) → … → source_free
  *
- * Every message taken must be destroyed (rd_kafka_message_destroy) before source_free. Main thread. */
+ * Every message taken must be destroyed (rd_kafka_message_destroy) before source_free. Main
+ * thread. */
 #ifndef SOURCE_READ_H
 #define SOURCE_READ_H
 
@@ -29,28 +32,31 @@ MUST_CHECK bool source_new(const struct config *config, uint32_t partitions,
 MUST_CHECK bool source_new_outputs(const struct config *config, uint32_t partitions,
                                    struct source **source_out, struct err *err);
 
-/* The topic will be read: the client asks for its leaders now, not when it is assigned (which would take up to 1 s, its
- * next look at what it lacks). */
+/* The topic will be read: the client asks for its leaders now, not when it is assigned (which would
+ * take up to 1 s, its next look at what it lacks). */
 void source_expect(struct source *source, const char *topic);
 
 /* Accepts NULL. */
 void source_free(struct source *source);
 
-/* Readable when records may have arrived for a partition whose queue was empty. source_take drains it whichever range
- * it is called for: when it was readable, call source_take for every range that isn't done. */
+/* Readable when records may have arrived for a partition whose queue was empty. source_take drains
+ * it whichever range it is called for: when it was readable, call source_take for every range that
+ * isn't done. */
 int source_fd(const struct source *source);
 
 /* Where the log of ranges[index] begins, asked of its leader (up to 2 s); −1 = no answer. */
 int64_t source_log_start(struct source *source, size_t index);
 
-/* A batch begins: `ranges` (borrowed until the next source_begin or source_free; topics are found through
- * `definition`, borrowed likewise) are what is read now. A partition already being read goes on from its kept records when its position is
- * the range's `from`; else it is assigned at `from` with its leader epoch. Partitions of earlier batches that are not
- * in this one stay assigned and keep what they hold (bounded by the queue limits). */
+/* A batch begins: `ranges` (borrowed until the next source_begin or source_free; topics are found
+ * through `definition`, borrowed likewise) are what is read now. A partition already being read
+ * goes on from its kept records when its position is the range's `from`; else it is assigned at
+ * `from` with its leader epoch. Partitions of earlier batches that are not in this one stay
+ * assigned and keep what they hold (bounded by the queue limits). */
 MUST_CHECK bool source_begin(struct source *source, const struct definition *definition,
                              const struct range *ranges, size_t count, struct err *err);
 
-/* Why a range can't be read on: the caller decides (retention, truncation), then calls source_skip or gives up. */
+/* Why a range can't be read on: the caller decides (retention, truncation), then calls source_skip
+ * or gives up. */
 enum source_trouble {
     SOURCE_FINE,
     SOURCE_OUT_OF_RANGE, /* position is below the log's start, or above its end */
@@ -66,14 +72,15 @@ struct source_taken {
     char text[256];   /* with trouble: librdkafka's words */
 };
 
-/* Takes what is there for ranges[index], at most `max` messages, without waiting. All of them lie in
- * [max(from, position), until). Errors other than trouble: ERR_TEMPORARY never (librdkafka tries again by itself),
- * ERR_DECISION (not permitted, topic gone), ERR_SETTINGS. */
+/* Takes what is there for ranges[index], at most `max` messages, without waiting. All of them lie
+ * in [max(from, position), until). Errors other than trouble: ERR_TEMPORARY never (librdkafka tries
+ * again by itself), ERR_DECISION (not permitted, topic gone), ERR_SETTINGS. */
 MUST_CHECK bool source_take(struct source *source, size_t index, rd_kafka_message_t **messages,
                             size_t max, struct source_taken *taken_out, struct err *err);
 
-/* Goes on at `offset` (≥ position; the same one after trouble: fetches again) in ranges[index]: what lies between is lost, or known to be delivered. What is
- * kept from there on stays. At or beyond `until` the range is done. */
+/* Goes on at `offset` (≥ position; the same one after trouble: fetches again) in ranges[index]:
+ * what lies between is lost, or known to be delivered. What is kept from there on stays. At or
+ * beyond `until` the range is done. */
 MUST_CHECK bool source_skip(struct source *source, size_t index, int64_t offset, struct err *err);
 
 /* Leader epoch of the last record taken from ranges[index]; the range's own when none was. */

@@ -3,9 +3,9 @@
  *     topic ids and configs ──(background)──────────────┐
  *     partitions of every topic → the group's mark → judged → inputs → outputs, tails, read-back → first plan
  *
- * With a batch in doubt its own definition says which outputs it has (R0), and the definition of today is made after
- * it. An input that the ledger doesn't know begins where auto.offset.reset says when the ledger is new, at the beginning of
- * its log else: it was added since. */
+ * With a batch in doubt its own definition says which outputs it has (R0), and the definition of
+ * today is made after it. An input that the ledger doesn't know begins where auto.offset.reset says
+ * when the ledger is new, at the beginning of its log else: it was added since. */
 #include "start.h"
 
 #include "definition.h"
@@ -94,8 +94,9 @@ static bool facts_wait(struct job *job, struct err *err)
     }
 }
 
-/* R8: what an output may lose while a batch is in doubt. Relayed records keep their timestamps, so that an output with
- * a shorter retention than its input may delete them minutes after they came. */
+/* R8: what an output may lose while a batch is in doubt. Relayed records keep their timestamps, so
+ * that an output with a shorter retention than its input may delete them minutes after they
+ * came. */
 static void warn_of_outputs(const struct job *job)
 {
     for (size_t i = 0; i < job->definition.input_count; i++) {
@@ -184,7 +185,8 @@ static bool reload_inputs(struct job *job, struct err *err)
     return ledger_inputs_load(job->ledger, &job->inputs, err);
 }
 
-/* Partitions that the ledger doesn't know get their first offset, durable before anything is read. */
+/* Partitions that the ledger doesn't know get their first offset, durable before anything is
+ * read. */
 static bool take_up_inputs(struct job *job, struct err *err)
 {
     struct new_inputs added = {0};

@@ -1,8 +1,9 @@
 /* The group's mark at start.
  *
- * The offsets of every input partition are read; of the marks among them one counts: another ledger's before ours, then
- * the highest batch. What is concluded is protocol_judge_mark's. A mark that is behind or gone is no reason to stop in
- * idempotent mode: SQLite is the authority, and the mark is written again. */
+ * The offsets of every input partition are read; of the marks among them one counts: another
+ * ledger's before ours, then the highest batch. What is concluded is protocol_judge_mark's. A mark
+ * that is behind or gone is no reason to stop in idempotent mode: SQLite is the authority, and the
+ * mark is written again. */
 #include "start_mark.h"
 
 #include "job_state.h"

@@ -1,8 +1,8 @@
 /* How the process is asked to stop: SIGTERM, SIGINT, SIGHUP, and SIGUSR1 for a look at the state.
  *
- * stop_init blocks these signals in the calling thread (so also in every thread made later) and takes them from a
- * descriptor. The first stop signal asks for a graceful stop (or a forced one, when graceful is off); the second one, or the
- * end of the time given, forces it. Main thread. */
+ * stop_init blocks these signals in the calling thread (so also in every thread made later) and
+ * takes them from a descriptor. The first stop signal asks for a graceful stop (or a forced one,
+ * when graceful is off); the second one, or the end of the time given, forces it. Main thread. */
 #ifndef STOP_H
 #define STOP_H
 

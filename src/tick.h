@@ -1,4 +1,5 @@
-/* When the next batch is due (limits.md §4). Ticks are multiples of the interval on the job's clock. Pure. */
+/* When the next batch is due (limits.md §4). Ticks are multiples of the interval on the job's
+ * clock. Pure. */
 #ifndef TICK_H
 #define TICK_H
 
@@ -18,8 +19,9 @@ void tick_init(struct tick *tick, int64_t interval_ms, int64_t now_ms);
 /* Milliseconds until the next tick, 0 when it is due. */
 int64_t tick_wait(const struct tick *tick, int64_t now_ms);
 
-/* The due tick that the batch belongs to. More than TICK_MISSED_MAX late ticks collapse into the newest due one:
- * *collapsed_out tells how many were dropped (0 as a rule). With interval 0 it is now_ms. */
+/* The due tick that the batch belongs to. More than TICK_MISSED_MAX late ticks collapse into the
+ * newest due one: *collapsed_out tells how many were dropped (0 as a rule). With interval 0 it is
+ * now_ms. */
 int64_t tick_take(struct tick *tick, int64_t now_ms, int64_t *collapsed_out);
 
 /* The tick just taken found nothing to read: further late ticks collapse into it. */

@@ -1,11 +1,12 @@
 /* What the brokers say of topics.
  *
- * Partitions and replicas come from metadata, which every broker and the mock cluster answer. Topic ids and settings come
- * from DescribeTopics and DescribeConfigs, which may be forbidden or unanswered: they are asked in the background on one
- * queue, and what hasn't come by TOPIC_ANSWER_MS stays unknown.
+ * Partitions and replicas come from metadata, which every broker and the mock cluster answer. Topic
+ * ids and settings come from DescribeTopics and DescribeConfigs, which may be forbidden or
+ * unanswered: they are asked in the background on one queue, and what hasn't come by
+ * TOPIC_ANSWER_MS stays unknown.
  *
- * A topic handle is held for each topic, so that one metadata question covers them all and the client follows their
- * leaders. */
+ * A topic handle is held for each topic, so that one metadata question covers them all and the
+ * client follows their leaders. */
 #include "topic_facts.h"
 
 #include "kafka_client.h"

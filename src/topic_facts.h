@@ -1,5 +1,6 @@
-/* What the brokers say of topics: partitions and replicas (waited for), topic ids and configurations (asked in the
- * background, held up by nothing: unknown is an answer). Main thread. */
+/* What the brokers say of topics: partitions and replicas (waited for), topic ids and
+ * configurations (asked in the background, held up by nothing: unknown is an answer). Main
+ * thread. */
 #ifndef TOPIC_FACTS_H
 #define TOPIC_FACTS_H
 
@@ -29,16 +30,17 @@ struct topic_facts;
 struct topic_facts *topic_facts_new(rd_kafka_t *ask, const char *const *topics, size_t count);
 void topic_facts_free(struct topic_facts *facts); /* accepts NULL */
 
-/* Partition counts and replicas of every topic, from fresh metadata. Waits for a broker as patience allows. A topic
- * that isn't there has partitions = 0 and is no error here. Not permitted: ERR_DECISION. */
+/* Partition counts and replicas of every topic, from fresh metadata. Waits for a broker as patience
+ * allows. A topic that isn't there has partitions = 0 and is no error here. Not permitted:
+ * ERR_DECISION. */
 MUST_CHECK bool topic_facts_refresh(struct topic_facts *facts, const struct patience *patience,
                                     struct err *err);
 
 /* Sends the questions for ids and configs (DescribeTopics, DescribeConfigs) again. */
 void topic_facts_ask(struct topic_facts *facts);
 
-/* Takes the answers that have come, waiting at most timeout_ms for all of them; true when both are there (or given up after
- * TOPIC_ANSWER_MS, or not permitted: logged as a warning once). */
+/* Takes the answers that have come, waiting at most timeout_ms for all of them; true when both are
+ * there (or given up after TOPIC_ANSWER_MS, or not permitted: logged as a warning once). */
 bool topic_facts_step(struct topic_facts *facts, int timeout_ms);
 
 /* NULL when it isn't among them. Borrowed until the next refresh or step. */

@@ -1,7 +1,8 @@
 /* The watchdog: a POSIX timer whose signal ends the process.
  *
- * The handler does nothing but write and _exit: both are safe in a signal handler whatever the process was doing. The
- * timer runs on CLOCK_MONOTONIC, so that a suspended machine doesn't count as a hang. */
+ * The handler does nothing but write and _exit: both are safe in a signal handler whatever the
+ * process was doing. The timer runs on CLOCK_MONOTONIC, so that a suspended machine doesn't count
+ * as a hang. */
 #include "watchdog.h"
 
 #include <assert.h>

@@ -1,5 +1,6 @@
-/* Ends the process when a library call hangs (promise 9: that loses nothing). One alarm, armed around calls that can
- * block: SIGALRM's handler writes one line and calls _exit(75). Main thread. */
+/* Ends the process when a library call hangs (promise 9: that loses nothing). One alarm, armed
+ * around calls that can block: SIGALRM's handler writes one line and calls _exit(75). Main
+ * thread. */
 #ifndef WATCHDOG_H
 #define WATCHDOG_H
 

@@ -3,8 +3,8 @@
  *     feed a topic ─► run the service: 1 s batches, a cap ─► SIGKILL in the middle of a batch ─► start it again
  *          ─► stop it gracefully ─► compare input and output by a reader of our own ─► print the account
  *
- * The ledger and the service's log stay behind in a new directory under $TMPDIR. Exit code 0 when every record arrived
- * exactly once, unchanged and in order; else 1. */
+ * The ledger and the service's log stay behind in a new directory under $TMPDIR. Exit code 0 when
+ * every record arrived exactly once, unchanged and in order; else 1. */
 #include "demo_feed.h"
 #include "demo_reader.h"
 #include "demo_service.h"
@@ -84,7 +84,8 @@ static const char *grouped(int64_t number)
     return text;
 }
 
-/* ── the story ────────────────────────────────────────────────────────────────────────────────── */
+/* ── the story
+ * ────────────────────────────────────────────────────────────────────────────────── */
 
 /* Asks until the answer's first number is at least `least`. */
 static void await(struct demo *demo, const char *sql, int64_t least, int64_t *numbers, int count,
@@ -101,7 +102,8 @@ static void await(struct demo *demo, const char *sql, int64_t least, int64_t *nu
     }
 }
 
-/* Returns when a batch above `above` is planned and a part of it is on its way (or it is settled already). */
+/* Returns when a batch above `above` is planned and a part of it is on its way (or it is settled
+ * already). */
 static void await_mid_batch(struct demo *demo, int64_t above)
 {
     int64_t batch;
@@ -188,7 +190,8 @@ static void run_story(struct demo *demo)
     stop_gracefully(demo);
 }
 
-/* ── the account ──────────────────────────────────────────────────────────────────────────────── */
+/* ── the account
+ * ──────────────────────────────────────────────────────────────────────────────── */
 
 static void print_line(const char *name, int64_t number)
 {

@@ -1,5 +1,6 @@
-/* The mock cluster has two brokers: one leads the input's partitions, the other the output's. A slow network to the
- * second one alone stretches a batch, and a produce request that it gets is one of the service's. */
+/* The mock cluster has two brokers: one leads the input's partitions, the other the output's. A
+ * slow network to the second one alone stretches a batch, and a produce request that it gets is one
+ * of the service's. */
 #include "demo_feed.h"
 
 #include <inttypes.h>

@@ -1,6 +1,6 @@
-/* The demo's Kafka and what is fed into it: librdkafka's mock cluster in this process, with an input topic that grows
- * and an output topic that answers slowly, so that a batch lasts long enough to be watched. Errors end the process
- * (demo_give_up). Main thread, but for the feeder's own. */
+/* The demo's Kafka and what is fed into it: librdkafka's mock cluster in this process, with an
+ * input topic that grows and an output topic that answers slowly, so that a batch lasts long enough
+ * to be watched. Errors end the process (demo_give_up). Main thread, but for the feeder's own. */
 #ifndef DEMO_FEED_H
 #define DEMO_FEED_H
 

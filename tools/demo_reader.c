@@ -1,5 +1,6 @@
-/* Reads a topic from its beginning to its end as it is now, and compares: each input record is kept with the number of
- * times it was seen in the output; what isn't seen exactly once, in order and unchanged, is counted. */
+/* Reads a topic from its beginning to its end as it is now, and compares: each input record is kept
+ * with the number of times it was seen in the output; what isn't seen exactly once, in order and
+ * unchanged, is counted. */
 #include "demo_reader.h"
 
 #include <inttypes.h>
@@ -89,7 +90,8 @@ static rd_kafka_t *reader_new(const char *bootstrap)
     return reader;
 }
 
-/* Assigns every partition that isn't empty, from its first record; returns how many records there are. */
+/* Assigns every partition that isn't empty, from its first record; returns how many records there
+ * are. */
 static int64_t assign_all(rd_kafka_t *reader, const char *topic, int32_t partitions)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(partitions);

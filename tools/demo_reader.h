@@ -1,7 +1,8 @@
-/* The demo's own view of the topics: a plain consumer that shares no code with the product, and the account it draws up.
+/* The demo's own view of the topics: a plain consumer that shares no code with the product, and the
+ * account it draws up.
  *
- * Record number n of an input partition stands at offset n and says so in its value, {"order": n, …}. Calls end the
- * process with a message when the topics can't be read. Main thread. */
+ * Record number n of an input partition stands at offset n and says so in its value, {"order": n,
+ * …}. Calls end the process with a message when the topics can't be read. Main thread. */
 #ifndef DEMO_READER_H
 #define DEMO_READER_H
 

@@ -1,4 +1,5 @@
-/* A child process that dies with this one, its log in a file, and a read-only connection to its ledger. */
+/* A child process that dies with this one, its log in a file, and a read-only connection to its
+ * ledger. */
 #include "demo_service.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* The service that the demo runs, kills and stops, and its ledger as a person with sqlite3 reads it. Errors end the
- * process (demo_give_up), naming the service's log. Main thread. */
+/* The service that the demo runs, kills and stops, and its ledger as a person with sqlite3 reads
+ * it. Errors end the process (demo_give_up), naming the service's log. Main thread. */
 #ifndef DEMO_SERVICE_H
 #define DEMO_SERVICE_H
 

@@ -1,5 +1,6 @@
-/* oncesink-recover COMMAND LEDGER: looks into a ledger, whether the service runs or not. Answers on stdout, trouble on
- * stderr; exit codes are those of all our programs (0 done, 2 looked and it isn't so, 64 usage, 65 ledger unusable). */
+/* oncesink-recover COMMAND LEDGER: looks into a ledger, whether the service runs or not. Answers on
+ * stdout, trouble on stderr; exit codes are those of all our programs (0 done, 2 looked and it
+ * isn't so, 64 usage, 65 ledger unusable). */
 #include "recover.h"
 
 #include <argp.h>

@@ -1,4 +1,5 @@
-/* oncesink-recover: what its commands share. A command is a file; the table of commands is in recover.c. */
+/* oncesink-recover: what its commands share. A command is a file; the table of commands is in
+ * recover.c. */
 #ifndef TOOLS_RECOVER_H
 #define TOOLS_RECOVER_H
 

@@ -4,10 +4,10 @@
  *
  *     consume ─► produce (the payload isn't copied: the message lives until its delivery report) ─► flush every BATCH
  *
- * It copies what is in INPUT when it starts, partition to the same partition, with key, value, headers and timestamp,
- * by an idempotent producer with one request in flight, as the product does; but it remembers nothing: no ledger, no
- * plan, no recovery. With --header each record gets one header more, as long as the product's. -X goes to both
- * clients. Prints one line of JSON. */
+ * It copies what is in INPUT when it starts, partition to the same partition, with key, value,
+ * headers and timestamp, by an idempotent producer with one request in flight, as the product does;
+ * but it remembers nothing: no ledger, no plan, no recovery. With --header each record gets one
+ * header more, as long as the product's. -X goes to both clients. Prints one line of JSON. */
 #include <librdkafka/rdkafka.h>
 
 #include <inttypes.h>

@@ -1,4 +1,5 @@
-/* librdkafka's mock cluster for tests. Its fetches don't wake on new data, so the consumers wait only shortly. */
+/* librdkafka's mock cluster for tests. Its fetches don't wake on new data, so the consumers wait
+ * only shortly. */
 #include "support_mock.h"
 
 #include "log.h"

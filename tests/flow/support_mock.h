@@ -28,7 +28,8 @@ void mock_free(struct mock *mock);
 
 void mock_topic(struct mock *mock, const char *topic, int partitions);
 
-/* Writes `count` records whose values are "first", "first + 1", …; returns when they are acknowledged. */
+/* Writes `count` records whose values are "first", "first + 1", …; returns when they are
+ * acknowledged. */
 void mock_feed(struct mock *mock, const char *topic, int32_t partition, int first, int count);
 
 /* All brokers go or come back. */

@@ -1,4 +1,5 @@
-/* Questions to brokers: where logs begin and end, what topics are; with brokers away, leaders moving and stops. */
+/* Questions to brokers: where logs begin and end, what topics are; with brokers away, leaders
+ * moving and stops. */
 #include "support_mock.h"
 
 #include "source_ends.h"

@@ -1,5 +1,6 @@
-/* The demo's account can fail: a planted loss, double, swap, changed byte, key, timestamp and header, and a record from
- * nowhere are each counted, and a clean copy is found clean. On librdkafka's mock cluster. */
+/* The demo's account can fail: a planted loss, double, swap, changed byte, key, timestamp and
+ * header, and a record from nowhere are each counted, and a clean copy is found clean. On
+ * librdkafka's mock cluster. */
 #include "../../tools/demo_reader.h"
 
 #include <inttypes.h>

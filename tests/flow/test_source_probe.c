@@ -1,4 +1,5 @@
-/* The probe for compacted tails: what it concludes, and that a broker that is away is no proof of anything. */
+/* The probe for compacted tails: what it concludes, and that a broker that is away is no proof of
+ * anything. */
 #include "support_mock.h"
 
 #include "source_probe.h"
@@ -60,7 +61,8 @@ static void while_the_broker_is_away_it_doesnt_know(void **state)
     source_probe_free(NULL);
 }
 
-/* The client knows from before that the log goes on, and nothing comes for longer than SOURCE_STALL_MS: not a stall. */
+/* The client knows from before that the log goes on, and nothing comes for longer than
+ * SOURCE_STALL_MS: not a stall. */
 static void a_range_is_not_called_empty_while_its_broker_is_away(void **state)
 {
     struct mock *mock = *state;

@@ -183,7 +183,8 @@ static void a_batch_begun_again_is_read_from_its_start(void **state)
         if (round > 0) {
             read_on(source, &whole, next);
         }
-        /* Its records have been taken up to the middle, or all of them; once more from the first on. */
+        /* Its records have been taken up to the middle, or all of them; once more from the first
+         * on. */
         whole.leader_epoch = source_leader_epoch(source, 0);
         begin(source, &whole, 1);
         read_all(source, &whole, 1);
@@ -209,8 +210,8 @@ static void a_partition_added_leaves_the_others_as_they_are(void **state)
     source_free(source);
 }
 
-/* librdkafka's position is one too high once the end of the partition was met: what is written there afterwards must
- * come all the same. */
+/* librdkafka's position is one too high once the end of the partition was met: what is written
+ * there afterwards must come all the same. */
 static void an_end_met_before_a_record_was_written_hides_nothing(void **state)
 {
     struct mock *mock = *state;

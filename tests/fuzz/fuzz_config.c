@@ -3,8 +3,9 @@
  *   - it is accepted, or refused with one line that says something;
  *   - what was accepted and printed (--check) is accepted again and prints the same.
  *
- * By itself (libFuzzer): clang -fsanitize=fuzzer,address with the library's sources; in tests tests/fuzz/replay.c runs
- * the corpus. Texts that would make it open files or load libraries are left out. */
+ * By itself (libFuzzer): clang -fsanitize=fuzzer,address with the library's sources; in tests
+ * tests/fuzz/replay.c runs the corpus. Texts that would make it open files or load libraries are
+ * left out. */
 #include "config.h"
 #include "log.h"
 #include "mem.h"

@@ -2,8 +2,8 @@
  *
  *     fuzz_NAME FOLDER
  *
- * Every file of the folder goes through LLVMFuzzerTestOneInput once. An empty or missing folder is a failure: a replay
- * of nothing proves nothing. */
+ * Every file of the folder goes through LLVMFuzzerTestOneInput once. An empty or missing folder is
+ * a failure: a replay of nothing proves nothing. */
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdint.h>

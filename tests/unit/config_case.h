@@ -20,7 +20,8 @@
 
 static const int64_t CONFIG_CASE_NOW_MS = INT64_C(1800000000000);
 
-/* The base's settings and those of `text` (lines from 4 on), finished. The error's text, or NULL and *config_out. */
+/* The base's settings and those of `text` (lines from 4 on), finished. The error's text, or NULL
+ * and *config_out. */
 static inline char *config_case_try(const char *text, struct config **config_out)
 {
     char *whole = mem_print("%s%s", CONFIG_CASE_BASE, text);

@@ -1,4 +1,5 @@
-/* The shim stands before the default VFS: a file of ours holds the real one behind it, and every method counts first. */
+/* The shim stands before the default VFS: a file of ours holds the real one behind it, and every
+ * method counts first. */
 #include "support_fault_vfs.h"
 
 #include <assert.h>

@@ -1,6 +1,8 @@
-/* A file system that fails: SQLite's own VFS, of which the Nth call of some kinds fails once, or from then on.
+/* A file system that fails: SQLite's own VFS, of which the Nth call of some kinds fails once, or
+ * from then on.
  *
- * fault_vfs_install makes it the default, so that the code under test knows nothing of it. Not for threads. */
+ * fault_vfs_install makes it the default, so that the code under test knows nothing of it. Not for
+ * threads. */
 #ifndef SUPPORT_FAULT_VFS_H
 #define SUPPORT_FAULT_VFS_H
 

@@ -1,4 +1,5 @@
-/* What the ledger's tests share: a directory of their own, a small definition, batches that follow each other. */
+/* What the ledger's tests share: a directory of their own, a small definition, batches that follow
+ * each other. */
 #ifndef SUPPORT_LEDGER_H
 #define SUPPORT_LEDGER_H
 

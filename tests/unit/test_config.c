@@ -1,4 +1,5 @@
-/* Settings as a whole: where they come from, which wins, what depends on several, what is printed. */
+/* Settings as a whole: where they come from, which wins, what depends on several, what is
+ * printed. */
 #include "config_case.h"
 
 #include "config_table.h"

@@ -19,8 +19,8 @@
 
 enum { EXIT_PASSED = 40, PASSES = 4 };
 
-/* Passes the place PASSES times with the environment set; the exit code is EXIT_PASSED + how often it answered true
- * (weighted by the pass: 1, 2, 4, 8). */
+/* Passes the place PASSES times with the environment set; the exit code is EXIT_PASSED + how often
+ * it answered true (weighted by the pass: 1, 2, 4, 8). */
 static int status_of_child(const char *setting, const char *place)
 {
     int status;

@@ -1,8 +1,9 @@
-/* Every I/O call that a batch's life makes fails once, in turn. Whatever fails, the ledger on the disk is as it was
- * before the transaction or as it is after it, a fresh connection and verify agree, and the job can go on from there.
+/* Every I/O call that a batch's life makes fails once, in turn. Whatever fails, the ledger on the
+ * disk is as it was before the transaction or as it is after it, a fresh connection and verify
+ * agree, and the job can go on from there.
  *
- * The world is one step: settle batch 1 and plan batch 2 in one transaction. Before: batch 1 in doubt, next offset 0.
- * After: batch 2 in doubt, next offset 100. */
+ * The world is one step: settle batch 1 and plan batch 2 in one transaction. Before: batch 1 in
+ * doubt, next offset 0. After: batch 2 in doubt, next offset 100. */
 #include "support_fault_vfs.h"
 #include "support_ledger.h"
 
@@ -118,8 +119,8 @@ static void must_be_an_error_that_names_the_file(const struct err *err, enum fau
     assert_int_equal(err->kind, kind == FAULT_DISK_FULL ? ERR_LEDGER_FULL : ERR_LEDGER);
 }
 
-/* The step with the Nth call failing. The process lives on: the same transaction goes through when it is tried again,
- * as it is after ERR_LEDGER_FULL. */
+/* The step with the Nth call failing. The process lives on: the same transaction goes through when
+ * it is tried again, as it is after ERR_LEDGER_FULL. */
 static bool step_with_fault(const struct fault_plan *plan)
 {
     struct ledger *ledger = world_make();
@@ -149,8 +150,8 @@ static bool step_with_fault(const struct fault_plan *plan)
     return hit;
 }
 
-/* The same, but the process ends after the failure, without closing anything: a copy of the files as they are then is
- * what the next start finds. After a failed commit that may be either state. */
+/* The same, but the process ends after the failure, without closing anything: a copy of the files
+ * as they are then is what the next start finds. After a failed commit that may be either state. */
 static bool step_with_fault_and_death(const struct fault_plan *plan)
 {
     struct ledger *ledger = world_make();

@@ -1,6 +1,7 @@
-/* Random lives against a model in memory: plans, settles, both in one transaction, rollbacks, jumps, checkpoints, fences,
- * records set aside, prunings, restarts. After each step the ledger tells what the model knows; at the end of a life it
- * is sound. The seed of a life that fails is printed; lives are short, so that they are many. */
+/* Random lives against a model in memory: plans, settles, both in one transaction, rollbacks,
+ * jumps, checkpoints, fences, records set aside, prunings, restarts. After each step the ledger
+ * tells what the model knows; at the end of a life it is sound. The seed of a life that fails is
+ * printed; lives are short, so that they are many. */
 #include "support_ledger.h"
 
 #include "ledger_verify.h"

@@ -174,7 +174,8 @@ static void a_directory_and_a_missing_directory_are_refused(void **state)
     must_refuse(&nowhere, ERR_LEDGER, "cannot be made");
 }
 
-/* Bytes of the first table pages overwritten: whatever SQLite notices, it's one message and no crash. */
+/* Bytes of the first table pages overwritten: whatever SQLite notices, it's one message and no
+ * crash. */
 static void a_damaged_ledger_is_refused_or_reads_as_damaged(void **state)
 {
     uint8_t noise[16384];
@@ -363,7 +364,8 @@ static void a_persons_write_transaction_is_waited_for_until_stopped(void **state
     ledger_close(ledger);
 }
 
-/* Another process holds the write lock for a while: the wait ends with it, and its log line names the process. */
+/* Another process holds the write lock for a while: the wait ends with it, and its log line names
+ * the process. */
 static void a_persons_write_transaction_is_waited_out_and_named(void **state)
 {
     struct ledger *ledger = must_open(&place);

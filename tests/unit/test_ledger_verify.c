@@ -1,5 +1,5 @@
-/* verify finds each thing that isn't as it must be, and nothing in a ledger that lived well; status tells the same;
- * the queries of schema/README.md run; old batches go a bite at a time. */
+/* verify finds each thing that isn't as it must be, and nothing in a ledger that lived well; status
+ * tells the same; the queries of schema/README.md run; old batches go a bite at a time. */
 #include "support_ledger.h"
 
 #include "ledger_status.h"
@@ -55,8 +55,8 @@ static void must_settle(struct ledger *ledger, const struct batch *batch)
     outcome_free(&outcome);
 }
 
-/* Settled batches 1 … BATCHES with a jump after the second, a record set aside in the last, and one more in doubt with
- * a checkpoint. */
+/* Settled batches 1 … BATCHES with a jump after the second, a record set aside in the last, and one
+ * more in doubt with a checkpoint. */
 static struct ledger *live(void)
 {
     struct ledger *ledger = must_open(&place);

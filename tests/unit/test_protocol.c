@@ -74,7 +74,8 @@ static void exactly_the_drawn_moves_are_allowed(void **unused)
     }
 }
 
-/* Every record that may go out does so from a state whose plan is durable and whose predecessor is known. */
+/* Every record that may go out does so from a state whose plan is durable and whose predecessor is
+ * known. */
 static void nothing_goes_out_while_the_outcome_is_unknown(void **unused)
 {
     (void)unused;
@@ -181,7 +182,8 @@ static void each_row_of_the_table_of_marks(void **unused)
         {false, true, false, NULL, 0, 4, 0, false, MARK_BEHIND},
         {false, true, false, NULL, 0, 0, 0, false, MARK_BEHIND},
         {true, true, true, UUID, 5, 4, 0, true, MARK_AHEAD},
-        /* Mark N is sent after N is settled: N in doubt with its mark there is a ledger that lost its tail. */
+        /* Mark N is sent after N is settled: N in doubt with its mark there is a ledger that lost
+         * its tail. */
         {true, true, true, UUID, 5, 4, 5, true, MARK_AHEAD},
         {true, true, true, UUID, 4, 4, 0, false, MARK_COPY},
         {true, true, true, UUID, 3, 4, 5, false, MARK_COPY},

@@ -212,7 +212,8 @@ static void a_topic_name_too_long_is_refused(void **state)
     assert_true(provenance_read(text, (size_t)size, &found));
 }
 
-/* Whatever one changed byte makes of a text: if it is still read, it is the text of what was read. */
+/* Whatever one changed byte makes of a text: if it is still read, it is the text of what was
+ * read. */
 static void a_changed_byte_is_refused_or_read_as_what_it_says(void **state)
 {
     char text[PROVENANCE_TEXT_SIZE];

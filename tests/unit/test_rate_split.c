@@ -1,5 +1,6 @@
-/* The split over partitions, against tables of numbers (tests/conformance: made by hand and by Spark itself), and the
- * rules that those tables don't show: the clamp to what is there, the limit that is named, batch.max.records. */
+/* The split over partitions, against tables of numbers (tests/conformance: made by hand and by
+ * Spark itself), and the rules that those tables don't show: the clamp to what is there, the limit
+ * that is named, batch.max.records. */
 #include "rate_split.h"
 
 #include <inttypes.h>
@@ -293,7 +294,8 @@ static void records_max_comes_after_the_caps(void **state)
     assert_int_equal(limited, LIMITED_CAP);
 }
 
-/* Whatever the numbers: a batch of batch.max.records takes exactly that many when there are more. */
+/* Whatever the numbers: a batch of batch.max.records takes exactly that many when there are
+ * more. */
 static void records_max_is_kept_to_the_record(void **state)
 {
     uint64_t random = 88172645463325252ULL;

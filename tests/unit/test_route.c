@@ -1,4 +1,5 @@
-/* Where a record goes. The hashes are those of Kafka's own test of Utils.murmur2 (org.apache.kafka.common.utils). */
+/* Where a record goes. The hashes are those of Kafka's own test of Utils.murmur2
+ * (org.apache.kafka.common.utils). */
 #include "route.h"
 
 #include <setjmp.h>

@@ -1,4 +1,5 @@
-/* Ticks: multiples of the interval, none skipped, collapsed only after a long pause or when there is nothing to do. */
+/* Ticks: multiples of the interval, none skipped, collapsed only after a long pause or when there
+ * is nothing to do. */
 #include "tick.h"
 
 #include <setjmp.h>
