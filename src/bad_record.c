@@ -1,8 +1,7 @@
 /* A record that its output refuses for what it is.
  *
  * The order matters: the decision is durable, and the error partition's fence with it, before the
- * record goes there and before any later record of its source goes anywhere (protocol.md,
- * Content). */
+ * record goes there and before any later record of its source goes anywhere (rule C1). */
 #include "bad_record.h"
 
 #include "failpoint.h"

@@ -1,4 +1,4 @@
-/* A record that its output refuses for what it is (protocol.md, Content; setting on.bad.record). */
+/* A record that its output refuses for what it is (rule C1; setting on.bad.record). */
 #ifndef BAD_RECORD_H
 #define BAD_RECORD_H
 

@@ -86,7 +86,7 @@ struct fence {
 
 enum batch_state { BATCH_PLANNED, BATCH_STAGED, BATCH_SETTLED };
 
-/* What cut the batch (limits.md §5 of issue order: the words stand in the ledger). */
+/* What cut the batch; the words stand in the ledger. */
 enum limited_by {
     LIMITED_NONE,
     LIMITED_CAP,
@@ -97,8 +97,7 @@ enum limited_by {
     LIMITED_MEMORY,
 };
 
-/* Up to which input offset one source has been delivered to one output partition (protocol.md R4,
- * R8). */
+/* Up to which input offset one source has been delivered to one output partition (R4, R8). */
 struct progress {
     uint32_t range; /* index into the batch's ranges */
     char *topic;    /* the output's; owned */

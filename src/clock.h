@@ -1,6 +1,6 @@
-/* The job's clock (limits.md §4): wall time at start, or just after the last time in the ledger
- * when that is later; from then on it advances by CLOCK_BOOTTIME and never goes back. Time comes in
- * through the functions below, so that tests bring their own. Main thread. */
+/* The job's clock: wall time at start, or just after the last time in the ledger when that is
+ * later; from then on it advances by CLOCK_BOOTTIME and never goes back. Time comes in through the
+ * functions below, so that tests bring their own. Main thread. */
 #ifndef CLOCK_H
 #define CLOCK_H
 

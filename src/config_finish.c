@@ -1,6 +1,6 @@
 /* What depends on several settings: what must be there, defaults that come from others, topics that
- * would feed each other, and pairs of times that people set at odds (limits.md's relations: an
- * error where it can't work, a warning with both values where the user set one of the pair). */
+ * would feed each other, and pairs of times that people set at odds (an error where it can't work,
+ * a warning with both values where the user set one of the pair). */
 #include "config_client.h"
 #include "config_list.h"
 #include "config_table.h"

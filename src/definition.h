@@ -1,5 +1,4 @@
-/* The definition of the next plan: the settings of today with the topics as they are (protocol.md
- * R0). */
+/* The definition of the next plan: the settings of today with the topics as they are (R0). */
 #ifndef DEFINITION_H
 #define DEFINITION_H
 

@@ -4,8 +4,8 @@
  *
  * The hand holds what was taken from one range; ranges take turns. Nothing waits for a single
  * record but these: the first record of an output partition after a recovery (R5), and the suspects
- * of a request that was refused for content (protocol.md, Content). They travel alone: added,
- * flushed and acknowledged before anything else is taken.
+ * of a request that was refused for content (rule C1). They travel alone: added, flushed and
+ * acknowledged before anything else is taken.
  *
  * What can go wrong: the sink breaks (ERR_PRODUCER: the caller recovers), a record is refused
  * (bad_record.c), a range can't be read on (retention or truncation: judged here), the ledger can't

@@ -1,8 +1,8 @@
 /* One record of a batch on its way.
  *
  * Nothing waits for a single record but these: the first record of an output partition after a
- * recovery (R5), and the suspects of a request that was refused for content (protocol.md, Content).
- * They travel alone: added, flushed and acknowledged before anything else is taken. */
+ * recovery (R5), and the suspects of a request that was refused for content (rule C1). They travel
+ * alone: added, flushed and acknowledged before anything else is taken. */
 #include "deliver_record.h"
 
 #include "bad_record.h"

@@ -124,7 +124,7 @@ struct protocol_self job_self(const struct job *job);
 /* --until-end: how far the input partition is to be read; else INT64_MAX. */
 int64_t job_goal(const struct job *job, const char *topic, int32_t partition);
 
-/* Runs `steps` in a transaction; waits and repeats while the disk is full (design.md §5). */
+/* Runs `steps` in a transaction; waits and repeats while the disk is full. */
 typedef bool (*job_steps)(struct job *job, void *arg, struct err *err);
 MUST_CHECK bool job_transaction(struct job *job, job_steps steps, void *arg, struct err *err);
 

@@ -1,6 +1,7 @@
 /* Client handles: settings in layers, later ones win.
  *
- *     ours for every handle → ours for the purpose → sizes from memory.max.bytes → the user's → what the protocol fixes
+ *     ours for every handle → ours for the purpose → sizes from memory.max.bytes → the user's
+ *     → what the protocol fixes
  *
  * The user's settings were checked by config.c; what breaks the protocol is refused there and fixed
  * here once more. librdkafka's log lines and error events come in on its own threads and in polls;

@@ -1,5 +1,4 @@
-/* The ledger: one SQLite file that holds offsets, plans, outcomes and events (design.md §4; tables
- * in schema/).
+/* The ledger: one SQLite file that holds offsets, plans, outcomes and events (tables in schema/).
  *
  * Order of the calls: ledger_open → ledger_start → (ledger_begin → what belongs together →
  * ledger_commit)… → ledger_close. The calls marked [txn] belong inside begin/commit; the others

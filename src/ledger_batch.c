@@ -1,7 +1,7 @@
 /* A batch from its plan to its settling.
  *
  *     ─plan→ planned ─────────────────────settle→ settled
- *              └ fence_add, checkpoint, set_aside: facts that must be durable before what they make safe
+ *              └ fence_add, checkpoint, set_aside: durable before what they make safe
  *
  * What a plan holds isn't changed afterwards; the schema's triggers refuse it. Settling checks that
  * each number fits to what was planned: a range that ends elsewhere, a delivery without a fence or

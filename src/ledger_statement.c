@@ -1,6 +1,6 @@
 /* Statements and transactions: the one place where SQLite's answers become errors of ours.
  *
- *     outside ─begin→ inside ─commit→ outside        a commit that failed is rolled back: nothing of it stays
+ *     outside ─begin→ inside ─commit→ outside   a commit that failed is rolled back: nothing stays
  *                        └───rollback→ outside
  *
  * What a transaction changed in `identity` is taken back with it. */

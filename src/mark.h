@@ -1,10 +1,11 @@
 /* The group's mark: the job's settled offsets as commits of its Kafka group, with a text that says
- * who wrote them (protocol.md T4, O2; mark_text.h).
+ * who wrote them (T4, O2; mark_text.h).
  *
  * A mark is written by a small machine that never waits:
  *
  *     idle ─mark_begin→ reading the old mark ─ours or absent→ writing ─acknowledged→ idle
- *                          └ another incarnation or ledger: ERR_DECISION        └ temporary trouble: again, with back-off
+ *                          │                                     └ temporary trouble: again, later
+ *                          └ another incarnation or ledger: ERR_DECISION
  *
  * Main thread. */
 #ifndef MARK_H

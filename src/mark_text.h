@@ -1,4 +1,4 @@
-/* The text of a mark: who committed an offset of the group, and for which batch (protocol.md T4):
+/* The text of a mark: who committed an offset of the group, and for which batch (T4):
  *
  *     UUID/INCARNATION/MODE/BATCH/SLICE/SLICES
  *

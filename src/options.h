@@ -1,6 +1,7 @@
 /* The command line of oncesinkd.
  *
- *     options_parse → options_inform (true: everything is done, exit 0) → options_configure → … → options_deinit
+ *     options_parse → options_inform (true: all is done, exit 0) → options_configure → …
+ *     → options_deinit
  *
  * Main thread. */
 #ifndef OPTIONS_H

@@ -1,6 +1,6 @@
 /* The output partitions of a job and what is known of each: the next fence, how far it was looked
- * through, and whether a gap in our offsets has to be looked at (protocol.md R5, R6). A table; no
- * I/O. Main thread. */
+ * through, and whether a gap in our offsets has to be looked at (R5, R6). A table; no I/O. Main
+ * thread. */
 #ifndef OUTPUTS_H
 #define OUTPUTS_H
 

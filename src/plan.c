@@ -1,7 +1,7 @@
-/* The next plan: how far each input goes, cut by the limits, and fences for the outputs
- * (protocol.md R0, R6).
+/* The next plan: how far each input goes, cut by the limits, and fences for the outputs (R0, R6).
  *
- *     ends asked (last stable offset, or high watermark) → rate_split → ranges, fences → durable → under way
+ *     ends asked (last stable offset, or high watermark) → rate_split → ranges, fences → durable
+ *     → under way
  *
  * Nothing in memory changes before the plan is durable, but for the tick, which is taken once. What
  * can go wrong: brokers are away (waited for), an end lies below what was read (judged), the ledger
@@ -106,8 +106,7 @@ static int32_t epoch_of(const struct job *job, size_t input)
     return known->leader_epoch;
 }
 
-/* A lower end than our offset isn't truncation until a newer leader says so (protocol.md,
- * Input). */
+/* A lower end than our offset isn't truncation until a newer leader says so (rule I2). */
 static bool check_end(const struct job *job, size_t input, const struct ends_item *end,
                       struct err *err)
 {

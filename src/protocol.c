@@ -1,4 +1,4 @@
-/* The protocol's moves and conclusions, pure (protocol.md; models in tests/model).
+/* The protocol's moves and conclusions, pure (rules and models in tests/model).
  *
  * A batch's life. The moves on the right-hand side are recovery's; a batch comes there from a crash
  * (find) or from a producer whose outcome is unknown (fail), and goes back to DELIVERING with what

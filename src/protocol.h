@@ -118,7 +118,7 @@ struct output_found {
 
 enum output_verdict protocol_judge_output(const struct output_found *found);
 
-/* ---- an input partition that can't be read on (design.md §5) ---- */
+/* ---- an input partition that can't be read on ---- */
 
 enum input_verdict {
     INPUT_FINE,

@@ -1,6 +1,7 @@
 /* The limits of a batch, applied in this order:
  *
- *     rate (estimator, else initial) shared out by lag ─► cap ─► × interval ─► minimum ─► what is there ─► records_max
+ *     rate (estimator, else initial) shared out by lag ─► cap ─► × interval ─► minimum
+ *     ─► what is there ─► records_max
  *
  * The numbers are Spark's to the bit: doubles, each operation in the order written, truncated once.
  * A sum of limits that isn't above zero means no limit at all: that covers "no limit is set" as

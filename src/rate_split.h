@@ -1,5 +1,6 @@
-/* How much of what is there each partition may give to a batch (limits.md §1, §2, and
- * batch.max.records). IEEE doubles in the order given there, no contraction. Pure; any thread. */
+/* How much of what is there each partition may give to a batch (rates, caps, the minimum,
+ * batch.max.records). IEEE doubles in the order that rate_split.c gives, no contraction. Pure; any
+ * thread. */
 #ifndef RATE_SPLIT_H
 #define RATE_SPLIT_H
 

@@ -5,12 +5,12 @@
  *            └──────────────┬───────────────────┘
  *                   outputs judged (R8)
  *                           │
- *             ┌─► log ends asked → read to there ─┐   until the settle time has passed since the beginning and
- *             └───────────────────────────────────┘   since the last record of ours appeared (R3, R4)
+ *             ┌─► log ends asked → read to there ─┐   until the settle time has passed since the
+ *             └───────────────────────────────────┘   beginning and the last of ours (R3, R4)
  *                           │
  *            delivered: per source and output partition the highest offset found
  *                           │
- *            first record of each partition alone, its gap looked at (R5), the rest, once more from fence to end
+ *            first record of each partition alone, its gap looked at (R5), the rest, once more
  *
  * Every record found is judged by protocol_judge_record; what this file adds is where the records
  * come from. */

@@ -1,6 +1,6 @@
 /* What was found → what to do, and doing it: outputs read back after a crash or with a producer
- * whose outcome is unknown, tails looked through at start, gaps looked at (protocol.md R2–R5, R8,
- * O3, O4). */
+ * whose outcome is unknown, tails looked through at start, gaps looked at (R2 to R5, R8, O3,
+ * O4). */
 #ifndef RECOVER_H
 #define RECOVER_H
 

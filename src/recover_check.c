@@ -1,4 +1,4 @@
-/* A recovered batch is read once more before it is settled (protocol.md R5).
+/* A recovered batch is read once more before it is settled (R5).
  *
  * From each fence to the log's end: what is there twice becomes an event; what was acknowledged
  * must be seen. Where the log's start has passed a fence meanwhile (old timestamps), the rest is

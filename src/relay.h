@@ -1,6 +1,6 @@
 /* The built-in pipeline: a record goes on unchanged, key, value, headers and timestamp, with our
- * header put last (design.md §2 relay). A header of another Oncesink job is replaced by ours. Pure
- * but for librdkafka's message calls; main thread. */
+ * header put last. A header of another Oncesink job is replaced by ours. Pure but for librdkafka's
+ * message calls; main thread. */
 #ifndef RELAY_H
 #define RELAY_H
 

@@ -1,4 +1,4 @@
-/* Which output partition a record goes to: the same for the same record always (design.md §7,
+/* Which output partition a record goes to: the same for the same record always (setting
  * output.partitioner). Pure; any thread. */
 #ifndef ROUTE_H
 #define ROUTE_H

@@ -1,5 +1,4 @@
-/* Settling a batch: its outcome, the partitions' next offsets, and its mark (design.md §2 settle,
- * protocol.md O2).
+/* Settling a batch: its outcome, the partitions' next offsets, and its mark (O2).
  *
  * A failed transaction leaves everything in memory as it was; it is applied after the commit. When
  * the next tick is due, the next plan is in the same transaction. */

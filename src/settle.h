@@ -1,5 +1,5 @@
-/* Settling a batch, with the next plan in the same transaction when its tick is due (design.md §2).
- * Main thread. */
+/* Settling a batch, with the next plan in the same transaction when its tick is due. Main
+ * thread. */
 #ifndef SETTLE_H
 #define SETTLE_H
 

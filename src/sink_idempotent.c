@@ -5,7 +5,7 @@
  *
  *     success, offset ≥ 0      delivered
  *     success, no offset       unknown: a duplicate or an implied acknowledgement (R1): read back
- *     refused for content      the whole request fails with the record (librdkafka.md): its records become suspects
+ *     refused for content      the whole request fails with the record: its records become suspects
  *     anything else            unknown: fatal, purged, gap refused
  *
  * After the first trouble sink_add answers SINK_BROKEN. What is still acknowledged until sink_free

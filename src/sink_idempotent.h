@@ -1,6 +1,6 @@
-/* Delivery mode `idempotent`: records out, acknowledgements in (protocol.md R1, R2, Content).
+/* Delivery mode `idempotent`: records out, acknowledgements in (R1, R2, C1).
  *
- *     sink_new → sink_batch → sink_add… / sink_poll… → (sink_drain) → … next sink_batch … → sink_free
+ *     sink_new → sink_batch → sink_add… / sink_poll… → (sink_drain) → next sink_batch … → sink_free
  *
  * One idempotent producer, one request in flight. A record is handed over without copying its
  * value; its cookie comes back through `owner.release` exactly once: acknowledged, failed or

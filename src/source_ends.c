@@ -1,6 +1,6 @@
 /* Where logs begin and end: Admin ListOffsets, with the isolation level of the question.
  *
- *     ends_ask ──► the request is on its way ──ends_wait──► the answer is in the items ──► ends_free
+ *     ends_ask ─► the request is on its way ─ends_wait─► the answer is in the items ─► ends_free
  *                       └ no broker, no leader: ERR_TEMPORARY, ask again
  *
  * The answer comes on a queue of its own, so that a question can be forgotten at any time. Items

@@ -2,7 +2,7 @@
  *
  *     source_begin: from == where we are ──► go on with what is kept
  *                   else ──► assign at `from` (again), nothing is kept
- *     source_take:  kept ──► the partition's queue ──► below `until`: handed out │ from `until` on: kept
+ *     source_take:  kept ─► the partition's queue ─► below `until`: handed out │ beyond it: kept
  *
  * Each partition has a queue of its own (source_part.c), which librdkafka fills ahead within its
  * limits; what nobody takes stays there. A range is done when everything below its end has left the

@@ -2,12 +2,12 @@
  * no more and no less.
  *
  * One consumer, a queue per partition, one eventfd for all. What was prefetched or taken beyond
- * `until` is kept for the next batch. A range is done when any holds (librdkafka.md): the last
- * record taken is until − 1 | a record ≥ until arrived | the position is ≥ until | the end of the
- * partition was met at ≥ until | nothing moved for SOURCE_STALL_MS though the log's end is ≥ until
- * (compacted tail).
+ * `until` is kept for the next batch. A range is done when any holds: the last record taken is
+ * until − 1 | a record ≥ until arrived | the position is ≥ until | the end of the partition was met
+ * at ≥ until | nothing moved for SOURCE_STALL_MS though the log's end is ≥ until (compacted tail).
  *
- *     source_new → source_begin → source_take… until every range is done → source_begin (next batch) → … → source_free
+ *     source_new → source_begin → source_take… until every range is done → source_begin …
+ *     → source_free
  *
  * Every message taken must be destroyed (rd_kafka_message_destroy) before source_free. Main
  * thread. */

@@ -1,7 +1,8 @@
 /* What is asked of the brokers before the first output.
  *
  *     topic ids and configs ──(background)──────────────┐
- *     partitions of every topic → the group's mark → judged → inputs → outputs, tails, read-back → first plan
+ *     partitions of every topic → the group's mark → judged → inputs → outputs, tails, read-back
+ *     → first plan
  *
  * With a batch in doubt its own definition says which outputs it has (R0), and the definition of
  * today is made after it. An input that the ledger doesn't know begins where auto.offset.reset says

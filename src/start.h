@@ -1,5 +1,5 @@
-/* What is asked of the brokers before the first output, and what is concluded from the answers
- * (design.md §5, §6; protocol.md O2–O4). */
+/* What is asked of the brokers before the first output, and what is concluded from the answers (O2
+ * to O4). */
 #ifndef START_H
 #define START_H
 

@@ -1,4 +1,4 @@
-/* The group's mark at start: read and judged (protocol.md O2, O4). Main thread. */
+/* The group's mark at start: read and judged (O2, O4). Main thread. */
 #ifndef START_MARK_H
 #define START_MARK_H
 

@@ -1,6 +1,6 @@
 /* The ticks of a job.
  *
- *     tick_init ─► tick_wait… ─► tick_take ─► (tick_empty when there was nothing to read) ─► tick_wait…
+ *     tick_init ─► tick_wait… ─► tick_take ─► (tick_empty: there was nothing to read) ─► tick_wait…
  *
  * A tick is due when its time has come, and late when the next one's has come too. Late ticks run
  * one after another, so that a cap per second keeps its meaning; but after a long pause they

@@ -1,5 +1,4 @@
-/* When the next batch is due (limits.md §4). Ticks are multiples of the interval on the job's
- * clock. Pure. */
+/* When the next batch is due. Ticks are multiples of the interval on the job's clock. Pure. */
 #ifndef TICK_H
 #define TICK_H
 

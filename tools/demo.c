@@ -1,7 +1,7 @@
 /* The demo: what Oncesink promises, shown in some 20 seconds without a Kafka.
  *
- *     feed a topic ─► run the service: 1 s batches, a cap ─► SIGKILL in the middle of a batch ─► start it again
- *          ─► stop it gracefully ─► compare input and output by a reader of our own ─► print the account
+ *     feed a topic ─► run the service: 1 s batches, a cap ─► SIGKILL in mid-batch ─► start it again
+ *          ─► stop it gracefully ─► compare input and output by our own reader ─► print the account
  *
  * The ledger and the service's log stay behind in a new directory under $TMPDIR. Exit code 0 when
  * every record arrived exactly once, unchanged and in order; else 1. */

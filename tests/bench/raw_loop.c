@@ -2,7 +2,8 @@
  *
  *     raw_loop [--header] [-X NAME=VALUE]… BOOTSTRAP INPUT OUTPUT BATCH
  *
- *     consume ─► produce (the payload isn't copied: the message lives until its delivery report) ─► flush every BATCH
+ *     consume ─► produce (no copy: the message lives until its delivery report)
+ *     ─► flush every BATCH
  *
  * It copies what is in INPUT when it starts, partition to the same partition, with key, value,
  * headers and timestamp, by an idempotent producer with one request in flight, as the product does;

@@ -1,5 +1,5 @@
 """One record that the broker refuses by its content: it fails its whole request, and still costs
-nobody else anything (protocol.md, Content)."""
+nobody else anything (rule C1)."""
 
 import base64
 import time

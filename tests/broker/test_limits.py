@@ -1,4 +1,4 @@
-"""A batch takes what the limits say, to the record (limits.md §1, §2)."""
+"""A batch takes what the limits say, to the record."""
 
 
 def takes(job):

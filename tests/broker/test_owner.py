@@ -1,5 +1,5 @@
 """One owner a job: the lock, a copy of the ledger that is older than the truth, a ledger that is
-lost or another's, and group offsets that someone moved (protocol.md O1 to O4)."""
+lost or another's, and group offsets that someone moved (rules O1 to O4)."""
 
 import re
 import shutil
