@@ -1,4 +1,4 @@
-"""Every way to stop, and the exit codes that say so (design.md §5, §6)."""
+"""Every way to stop, and the exit codes that say so."""
 
 import signal
 import time
@@ -19,6 +19,7 @@ def in_mid_batch(job, delay_us=2000, **start):
 
 
 def finish(job, count):
+    job.service.settings.pop("shutdown.graceful", None)
     job.service.start()
     job.await_relayed(count)
     job.service.stop()
