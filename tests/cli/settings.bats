@@ -42,8 +42,8 @@ complains_of() {
     [ "$(ls)" = "$(printf 'complaints\njob.conf')" ]
 }
 
-@test "the example is sound" {
-    run_it --check "$root/examples/orders.conf"
+@test "the example beside this file is sound" {
+    run_it --check "$root/tests/cli/orders.conf"
     [ "$status" -eq 0 ]
     [ -z "$complaints" ]
 }
