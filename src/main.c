@@ -33,11 +33,32 @@ static bool show_status(const struct config *config, struct err *err)
     return ok;
 }
 
+/* Some settings librdkafka judges only when a handle is made from them. */
+static bool check_clients(const struct config *config, struct err *err)
+{
+    static const enum client_purpose PURPOSES[] = {CLIENT_INPUT, CLIENT_OUTPUT, CLIENT_ASK,
+                                                   CLIENT_SINK};
+
+    for (size_t i = 0; i < sizeof(PURPOSES) / sizeof(PURPOSES[0]); i++) {
+        const struct client_options options = {.purpose = PURPOSES[i]};
+        rd_kafka_t *client = NULL;
+
+        if (!client_new(config, &options, &client, err)) {
+            return false;
+        }
+        client_free(client, "ending a client that was made to check the settings");
+    }
+    return true;
+}
+
 static bool act(const struct options *options, const struct config *config, struct err *err)
 {
     struct job_options job = {.config = config, .until_end = options->until_end};
 
     if (options->action == OPTIONS_CHECK) {
+        if (!check_clients(config, err)) {
+            return false;
+        }
         config_print(config, stdout);
         return true;
     }

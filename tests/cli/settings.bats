@@ -106,6 +106,13 @@ complains_of() {
     complains_of --set producer.acks "in-sync"
 }
 
+@test "what librdkafka sees only when a client is made is found by --check" {
+    run_it --check -X security.protocol=ssl -X ssl.ca.location=/nowhere.pem job.conf
+    [ "$status" -eq 78 ]
+    [ -z "$output" ]
+    [[ $complaints == *ssl.ca.location* ]]
+}
+
 @test "what isn't built yet is refused" {
     for setting in backpressure.enabled=true delivery.mode=transactional pipeline.sql=x.sql \
         speculation.enabled=true metrics.file=m output.provenance=none; do
