@@ -266,13 +266,26 @@ static bool set_users(rd_kafka_conf_t *conf, const struct config *config,
     return true;
 }
 
+/* No request may be larger than the smallest output topic takes, whatever the user's setting is. */
+static bool cap_batch_size(rd_kafka_conf_t *conf, size_t bytes_max, struct err *err)
+{
+    char text[32];
+    size_t size = sizeof(text);
+
+    if (bytes_max == 0 || rd_kafka_conf_get(conf, "batch.size", text, &size) != RD_KAFKA_CONF_OK ||
+        strtoull(text, NULL, 10) <= bytes_max) {
+        return true;
+    }
+    return set_number(conf, "batch.size", (int64_t)bytes_max, err);
+}
+
 static bool set_fixed(rd_kafka_conf_t *conf, const struct config *config,
-                      enum client_purpose purpose, struct err *err)
+                      const struct client_options *options, struct err *err)
 {
     char *group = NULL;
     bool done = false;
 
-    switch (purpose) {
+    switch (options->purpose) {
     case CLIENT_INPUT:
         return set_all(conf, FIXED_FOR_CONSUMERS, err) &&
                set_one(conf, "group.id", config->group_id, err) &&
@@ -287,7 +300,8 @@ static bool set_fixed(rd_kafka_conf_t *conf, const struct config *config,
         free(group);
         return done;
     case CLIENT_SINK:
-        return set_all(conf, FIXED_FOR_SINK, err);
+        return set_all(conf, FIXED_FOR_SINK, err) &&
+               cap_batch_size(conf, options->batch_bytes_max, err);
     case CLIENT_ASK:
         /* A consumer, though it consumes nothing: on a handle without a group 2.8 crashes when a
          * coordinator that is still loading answers a question for a group's offsets
@@ -316,7 +330,7 @@ static bool set_everything(rd_kafka_conf_t *conf, const struct config *config,
         !set_consumer(conf, config, options, err)) {
         return false;
     }
-    return set_users(conf, config, purpose, err) && set_fixed(conf, config, purpose, err);
+    return set_users(conf, config, purpose, err) && set_fixed(conf, config, options, err);
 }
 
 bool client_new(const struct config *config, const struct client_options *options,

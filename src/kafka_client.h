@@ -22,7 +22,8 @@ enum client_purpose {
 
 struct client_options {
     enum client_purpose purpose;
-    /* CLIENT_SINK: batch.size, ≤ the smallest max.message.bytes; 0 = librdkafka's default */
+    /* CLIENT_SINK: batch.size unless the user's is smaller; ≤ the smallest max.message.bytes;
+     * 0 = as the user or librdkafka has it */
     size_t batch_bytes_max;
     /* CLIENT_INPUT: how many will be read at once: the memory is divided by it; 0 = unknown */
     uint32_t partitions;
