@@ -35,7 +35,8 @@ static const struct {
     [ERR_FORCED] = {"forced", ERR_STOP, EXIT_TEMPORARY},
 };
 
-static void set(struct err *err, enum err_kind kind, int cause, const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static void set(struct err *err, enum err_kind kind,
+                                                      int cause, const char *format, va_list args)
 {
     err->kind = kind;
     err->cause = cause;

@@ -78,9 +78,9 @@ void mock_feed(struct mock *mock, const char *topic, int32_t partition, int firs
         int size = snprintf(value, sizeof(value), "%d", first + i);
 
         assert_int_equal(rd_kafka_producev(
-                             mock->feeder, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
-                             RD_KAFKA_V_VALUE(value, (size_t)size),
-                             RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
+                             mock->feeder, RD_KAFKA_VTYPE_TOPIC, topic, RD_KAFKA_VTYPE_PARTITION,
+                             partition, RD_KAFKA_VTYPE_VALUE, value, (size_t)size,
+                             RD_KAFKA_VTYPE_MSGFLAGS, (int)RD_KAFKA_MSG_F_COPY, RD_KAFKA_VTYPE_END),
                          0);
     }
     assert_int_equal(rd_kafka_flush(mock->feeder, 10000), 0);

@@ -24,7 +24,7 @@ void must_start(struct ledger *ledger, const char *incarnation);
     do {                                                                                           \
         if (!(call)) {                                                                             \
             print_error("%s\n", err.text);                                                         \
-            fail_msg(#call);                                                                       \
+            fail_msg("%s", #call);                                                                 \
         }                                                                                          \
     } while (0)
 
