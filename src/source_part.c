@@ -185,13 +185,14 @@ static bool take_event(struct source_part *part, const rd_kafka_message_t *event
         part->gone_ms = part->gone_ms > 0 ? part->gone_ms : wait_now_ms();
         return true;
     }
-    if (kind == ERR_TEMPORARY && event->err != RD_KAFKA_RESP_ERR_INVALID_MSG) {
-        log_debug("input %s[%" PRId32 "]: %s", part->topic, part->partition, text);
-        return true;
-    }
     if (kind == ERR_DECISION || kind == ERR_SETTINGS) {
         return err_set(err, kind, (int)event->err, "input %s[%" PRId32 "]: %s", part->topic,
                        part->partition, text);
+    }
+    if (kind == ERR_TEMPORARY || event->err >= RD_KAFKA_RESP_ERR_UNKNOWN) {
+        /* A broker's answer: librdkafka fetches from the same offset again, after a while. */
+        log_debug("input %s[%" PRId32 "]: %s", part->topic, part->partition, text);
+        return true;
     }
     snprintf(part->text, sizeof(part->text), "%s", text);
     *over_out = *again_out = true;
@@ -209,22 +210,22 @@ static bool sort_out(struct source_part *part, int64_t until, rd_kafka_message_t
 
     for (size_t i = 0; i < count; i++) {
         rd_kafka_message_t *message = messages[i];
+        bool event = message->err != RD_KAFKA_RESP_ERR_NO_ERROR;
 
-        if (over || !fine) {
-            rd_kafka_message_destroy(message);
-        } else if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (event && !over && fine) {
             handed_out(part, messages, below);
             fine = take_event(part, message, &over, again_out, err);
-            rd_kafka_message_destroy(message);
-        } else if (message->offset < part->seen) {
-            rd_kafka_message_destroy(message); /* had before: a batch is fetched from its start */
+        }
+        if (event || over || !fine || message->offset < part->seen) {
+            rd_kafka_message_destroy(
+                message); /* below `seen`: had before, as in a batch fetched anew */
+            continue;
+        }
+        part->seen = message->offset + 1;
+        if (message->offset < until) {
+            messages[below++] = message;
         } else {
-            part->seen = message->offset + 1;
-            if (message->offset < until) {
-                messages[below++] = message;
-            } else {
-                keep(part, message);
-            }
+            keep(part, message);
         }
     }
     if (!fine) {
