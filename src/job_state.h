@@ -31,7 +31,7 @@ enum {
     IDS_AGE_MS = 60000,    /* how often topic ids are asked again */
     MARK_AGE_MS = 3600000, /* an idle job's mark is written again after this long (T4) */
     IDLE_SLICE_MS = 100,   /* longest wait of a loop before it looks around */
-    HAND_SLICE = 100,      /* so many are sent before the loop looks around */
+    HAND_SLICE = 1000,     /* so many are sent before the loop looks around */
 };
 
 /* Messages taken from the source and not yet handed to the sink. */

@@ -30,7 +30,6 @@ enum {
     PURGE_POLL_MS = 100,
     PURGE_ROUNDS_MAX = 100,
     FLUSH_SLICE_MS = 50,
-    RECORD_FIELDS = 7,
     SUSPECTS_MAX = 100000,
 };
 
@@ -270,30 +269,9 @@ static struct sink_topic *topic_of(struct sink *sink, size_t output)
     return topic;
 }
 
-static rd_kafka_vu_t field(rd_kafka_vtype_t type)
+/* Our headers go behind those that the record has. A record that found the queue full comes again with them. */
+static rd_kafka_headers_t *put_headers(struct sink_record *record)
 {
-    rd_kafka_vu_t made;
-
-    memset(&made, 0, sizeof(made));
-    made.vtype = type;
-    return made;
-}
-
-static rd_kafka_vu_t field_bytes(rd_kafka_vtype_t type, const void *bytes, size_t size)
-{
-    rd_kafka_vu_t made = field(type);
-
-    made.u.mem.ptr = (void *)(uintptr_t)bytes;
-    made.u.mem.size = size;
-    return made;
-}
-
-/* Our headers go behind those that the record has. A record that found the queue full comes again
- * with them. */
-static rd_kafka_vu_t put_headers(struct sink_record *record)
-{
-    rd_kafka_vu_t made = field(RD_KAFKA_VTYPE_HEADERS);
-
     if (!record->headers_complete) {
         if (record->headers == NULL) {
             record->headers =
@@ -306,8 +284,7 @@ static rd_kafka_vu_t put_headers(struct sink_record *record)
                             record->provenance, (ssize_t)record->provenance_size);
         record->headers_complete = true;
     }
-    made.u.headers = record->headers;
-    return made;
+    return record->headers;
 }
 
 static enum sink_answer refuse(const struct output *place, const char *why, struct err *err)
@@ -317,11 +294,28 @@ static enum sink_answer refuse(const struct output *place, const char *why, stru
     return SINK_REFUSED;
 }
 
+/* Hands the record to the producer. */
+static rd_kafka_error_t *produce(struct sink *sink, struct sink_record *record)
+{
+    const struct output *place = &sink->outputs->items[record->output];
+    const rd_kafka_vu_t fields[] = {
+        {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic_of(sink, record->output)->handle},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = place->partition},
+        {.vtype = RD_KAFKA_VTYPE_VALUE,
+         .u.mem = {.ptr = (void *)(uintptr_t)record->value, .size = record->value_size}},
+        {.vtype = RD_KAFKA_VTYPE_KEY,
+         .u.mem = {.ptr = (void *)(uintptr_t)record->key, .size = record->key_size}},
+        {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = record->timestamp_ms},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = record->cookie},
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = put_headers(record)},
+    };
+
+    return rd_kafka_produceva(sink->producer, fields, sizeof(fields) / sizeof(fields[0]));
+}
+
 enum sink_answer sink_add(struct sink *sink, struct sink_record *record, struct err *err)
 {
-    struct output *place = &sink->outputs->items[record->output];
-    rd_kafka_vu_t fields[RECORD_FIELDS];
-    size_t count = 0;
+    const struct output *place = &sink->outputs->items[record->output];
     rd_kafka_error_t *error;
     enum sink_answer answer;
 
@@ -335,20 +329,7 @@ enum sink_answer sink_add(struct sink *sink, struct sink_record *record, struct 
         return refuse(place, "this build's librdkafka can't send a timestamp of 0", err);
     }
 #endif
-    fields[count] = field(RD_KAFKA_VTYPE_RKT);
-    fields[count++].u.rkt = topic_of(sink, record->output)->handle;
-    fields[count] = field(RD_KAFKA_VTYPE_PARTITION);
-    fields[count++].u.i32 = place->partition;
-    fields[count++] = field_bytes(RD_KAFKA_VTYPE_VALUE, record->value, record->value_size);
-    fields[count++] = field_bytes(RD_KAFKA_VTYPE_KEY, record->key, record->key_size);
-    fields[count] = field(RD_KAFKA_VTYPE_TIMESTAMP);
-    fields[count++].u.i64 = record->timestamp_ms;
-    fields[count] = field(RD_KAFKA_VTYPE_OPAQUE);
-    fields[count++].u.ptr = record->cookie;
-    fields[count++] = put_headers(record);
-    assert(count <= RECORD_FIELDS);
-
-    error = rd_kafka_produceva(sink->producer, fields, count);
+    error = produce(sink, record);
     if (error == NULL) {
         record->headers = NULL;
         sink->in_flight++;
