@@ -54,7 +54,7 @@ static const struct setting FOR_ALL[] = {
 static const struct setting FOR_CONSUMERS[] = {
     {"check.crcs", "true"},
     {"fetch.queue.backoff.ms", "1"}, /* a full queue must not cost a second */
-    {"fetch.wait.max.ms", "500"},
+    {"fetch.wait.max.ms", "100"},
     /* Bounds what a batch of records may be inflated to; a large one from the broker must not be
      * refused. */
     {"receive.message.max.bytes", "1000000000"},
