@@ -363,16 +363,23 @@ bool recover_look_at_gaps(struct job *job, struct err *err)
     return ok;
 }
 
+/* What came since the first look: the gaps between our own records, and what lies behind the last of them. */
 static bool second_look(struct job *job, struct err *err)
 {
     struct look look;
     bool ok;
 
     job->second_look_ms = 0;
+    if (!recover_look_at_gaps(job, err)) {
+        return false;
+    }
     look_init(&look, job, LOOK_GAP);
     for (size_t i = 0; i < job->outputs.count; i++) {
-        if (job->outputs.items[i].looked && job->outputs.items[i].look_from >= 0) {
-            look_add(&look, i, job->outputs.items[i].look_from, job->outputs.items[i].look_from);
+        const struct output *output = &job->outputs.items[i];
+        int64_t from = output->expected >= 0 ? output->expected : output->look_from;
+
+        if (output->looked && output->look_from >= 0) {
+            look_add(&look, i, from, from);
         }
     }
     ok = look_extend(&look, err) && look_read(&look, err);
