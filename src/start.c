@@ -315,8 +315,9 @@ static bool arrange_batch(struct job *job, struct err *err)
     }
     outputs_begin(&job->outputs);
     for (size_t i = 0; i < batch->fence_count; i++) {
-        struct output *output = &job->outputs.items[outputs_add(
-            &job->outputs, batch->fences[i].topic, batch->fences[i].partition)];
+        size_t place =
+            outputs_add(&job->outputs, batch->fences[i].topic, batch->fences[i].partition);
+        struct output *output = &job->outputs.items[place]; /* adding may have moved the table */
 
         output->fenced = true;
         output->fence = batch->fences[i].offset;
