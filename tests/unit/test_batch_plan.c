@@ -144,9 +144,11 @@ static void arranging_again_keeps_what_is_known_and_puts_topics_together(void **
     struct outputs outputs = outputs_known(&definition);
     struct definition_output more[] = {{.topic = (char *)"a_out", .partitions = 4},
                                        {.topic = (char *)"b_out", .partitions = 3}};
+    size_t added;
 
     (void)unused;
-    outputs.items[outputs_add(&outputs, "a_error", 1)].next = 7;
+    added = outputs_add(&outputs, "a_error", 1);
+    outputs.items[added].next = 7;
     definition.outputs = more;
     outputs_arrange(&outputs, &definition);
     assert_int_equal(outputs.count, 8);
