@@ -1,5 +1,5 @@
 /* Definitions are compared as R0 needs it, found by topic, and freed whole. */
-#include "support_ledger.h"
+#include "support_batch.h"
 
 #include "mem.h"
 

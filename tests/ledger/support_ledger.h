@@ -1,9 +1,9 @@
-/* What the ledger's tests share: a directory of their own, a small definition, batches that follow
- * each other. */
+/* What the ledger's tests share: a directory of their own, a person's connection, outcomes. */
 #ifndef SUPPORT_LEDGER_H
 #define SUPPORT_LEDGER_H
 
 #include "ledger.h"
+#include "support_batch.h"
 
 #include <sqlite3.h>
 
@@ -28,10 +28,6 @@ void must_start(struct ledger *ledger, const char *incarnation);
         }                                                                                          \
     } while (0)
 
-/* Topics a and b → out, c → other, with the given numbers of partitions. */
-void sample_definition(struct definition *definition_out, int32_t out_partitions,
-                       int32_t other_partitions);
-
 /* One integer or text from another connection, as a person's sqlite3 would see it. */
 int64_t ask_integer(const struct place *place, const char *sql);
 void ask_text(const struct place *place, const char *sql, char *text, size_t size);
@@ -40,10 +36,6 @@ void tell(const struct place *place, const char *sql);
 
 /* Rows in oncesink_input for `partitions` partitions of a topic, from offset 0. */
 void add_inputs(struct ledger *ledger, const char *topic, int32_t partitions);
-
-/* A batch of `partitions` ranges of topic a, each [from, from + records), fences at 10 × number. */
-void sample_batch(struct batch *batch_out, int64_t number, int32_t partitions, int64_t from,
-                  int64_t records);
 
 /* Everything delivered: one output record an input record, in `out` of the same partition. */
 struct outcome {
