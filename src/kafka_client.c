@@ -221,7 +221,9 @@ static bool set_consumer(rd_kafka_conf_t *conf, const struct config *config,
         return false;
     }
     if (options->purpose == CLIENT_OUTPUT) {
-        return true;
+        /* A fetch that waits at one partition's end holds up those whose queue was full when it was
+         * sent: a read-back would stand still for that long, again and again. */
+        return set_one(conf, "fetch.wait.max.ms", "10", err);
     }
     return set_number(conf, "session.timeout.ms", config->session_timeout_ms, err) &&
            set_number(conf, "heartbeat.interval.ms", config->heartbeat_interval_ms, err) &&

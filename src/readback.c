@@ -43,6 +43,11 @@ bool readback_new(const struct config *config, struct readback **readback_out, s
     return true;
 }
 
+void readback_expect(struct readback *readback, const char *topic)
+{
+    source_expect(readback->source, topic);
+}
+
 void readback_free(struct readback *readback)
 {
     if (readback == NULL) {

@@ -23,6 +23,9 @@ struct readback;
 
 MUST_CHECK bool readback_new(const struct config *config, struct readback **readback_out,
                              struct err *err);
+/* The topic will be read: learn of its leaders now (source_expect). */
+void readback_expect(struct readback *readback, const char *topic);
+
 void readback_free(struct readback *readback); /* accepts NULL */
 
 /* For each record found: index of its span, the record (borrowed during the call). false with `err`

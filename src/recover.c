@@ -189,6 +189,10 @@ static bool wait_and_read(struct look *look, int64_t began_ms, struct err *err)
         if (!look_extend(look, err) || !look_read(look, err)) {
             return false;
         }
+        if (over || look->found != found) {
+            log_debug("recovery: %" PRId64 " records found%s", look->found,
+                      over ? ", the settle wait is over" : "");
+        }
         if (over && look->found == found) {
             return true;
         }
@@ -237,6 +241,19 @@ static bool note_found(struct job *job, const struct look *look, struct err *err
                         "batch %" PRId64 ": found %" PRId64 " of at most %" PRId64
                         " records delivered, %" PRId64 " twice",
                         job->batch.number, job->found, planned, look->doubled);
+}
+
+bool recover_prepare(struct job *job, struct err *err)
+{
+    const struct definition *definition = &job->batch.definition;
+
+    if (!readback_new(job->config, &job->readback, err)) {
+        return false;
+    }
+    for (size_t i = 0; i < definition->output_count; i++) {
+        readback_expect(job->readback, definition->outputs[i].topic);
+    }
+    return true;
 }
 
 bool recover_look(struct job *job, struct err *err)

@@ -13,6 +13,9 @@ struct job;
  * names). */
 void recover_seed(const struct job *job, struct delivered *delivered);
 
+/* At start, with a batch in doubt: the reader of its outputs connects while other things are asked. */
+MUST_CHECK bool recover_prepare(struct job *job, struct err *err);
+
 /* At start, job->outputs being arranged and the ledger's rows known: looks through the tail of
  * every output that this process hasn't looked at, and, with an unsettled batch (state IN_DOUBT),
  * waits as R3 says and reads it back (state READ). ERR_DECISION: stale ledger, a copy, another

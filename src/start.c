@@ -371,13 +371,22 @@ bool start_run(struct job *job, struct err *err)
     if (!reload_inputs(job, err)) {
         return false;
     }
+    if (in_doubt && !recover_prepare(job, err)) {
+        return false;
+    }
     facts_make(job);
     topic_facts_ask(job->facts);
     job->asked_ms = clock_now_ms(&job->clock);
-    if (!facts_wait(job, err) || !start_mark(job, err)) {
+    if (!facts_wait(job, err)) {
         return false;
     }
+    log_debug("start: topics are known");
+    if (!start_mark(job, err)) {
+        return false;
+    }
+    log_debug("start: the mark is judged");
     topic_facts_step(job->facts, FACTS_WAIT_MS);
+    log_debug("start: topic ids and configurations were asked for");
     if (failpoint("start-after-ask")) {
         return err_set(err, ERR_FAILED, 0, "failpoint");
     }
