@@ -95,8 +95,9 @@ static const struct setting FIXED_FOR_SINK[] = {
 
 static pthread_mutex_t trouble_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
-    char text[TROUBLE_BYTES_MAX];
-    rd_kafka_resp_err_t code;
+    char text[TROUBLE_BYTES_MAX];  /* the latest */
+    char login[TROUBLE_BYTES_MAX]; /* of the log-in */
+    rd_kafka_resp_err_t code;      /* of what was logged last */
     int64_t logged_ms;
     bool login_failed;
     bool served; /* a broker has answered since the start of the process */
@@ -116,12 +117,17 @@ static void on_error(rd_kafka_t *client, int code_number, const char *reason, vo
 
     (void)opaque;
     pthread_mutex_lock(&trouble_lock);
-    news = code != trouble.code || wait_now_ms() - trouble.logged_ms >= TROUBLE_LOG_EVERY_MS;
+    /* That all brokers are down is the sum of what was said of each. */
+    news = code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN &&
+           (code != trouble.code || wait_now_ms() - trouble.logged_ms >= TROUBLE_LOG_EVERY_MS);
     if (news) {
         trouble.logged_ms = wait_now_ms();
+        trouble.code = code;
     }
-    trouble.code = code;
-    trouble.login_failed |= is_login_error(code);
+    if (is_login_error(code)) {
+        trouble.login_failed = true;
+        snprintf(trouble.login, sizeof(trouble.login), "%s", reason);
+    }
     snprintf(trouble.text, sizeof(trouble.text), "%s", reason);
     pthread_mutex_unlock(&trouble_lock);
     if (code == RD_KAFKA_RESP_ERR__FATAL) {
@@ -388,7 +394,7 @@ bool client_check_login(struct err *err)
     pthread_mutex_lock(&trouble_lock);
     fine = trouble.served || !trouble.login_failed;
     if (!fine) {
-        err_set(err, ERR_SETTINGS, (int)trouble.code, "log-in to Kafka failed: %s", trouble.text);
+        err_set(err, ERR_SETTINGS, (int)trouble.code, "log-in to Kafka failed: %s", trouble.login);
     }
     pthread_mutex_unlock(&trouble_lock);
     return fine;
