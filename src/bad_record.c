@@ -136,13 +136,13 @@ bool bad_record_refused(struct job *job, size_t range, rd_kafka_message_t *messa
     struct aside aside = {.range = range, .message = message, .reason = reason};
 
     if (job->batch.definition.on_bad_record == ON_BAD_RECORD_STOP) {
-        return err_set(err, ERR_DECISION, 0,
-                       "record '%s'[%d] offset %" PRId64
-                       " is refused: %s; on.bad.record=set-aside would keep it in the ledger, send "
-                       "it to '%s' and go on (from the next batch on), or let the output take it "
-                       "(max.message.bytes, timestamps), then start again",
-                       input->topic, (int)from->partition, message->offset, reason,
-                       input->error_topic);
+        return err_set(
+            err, ERR_DECISION, 0,
+            "record '%s'[%d] offset %" PRId64
+            " is refused: %s; let the output take it (max.message.bytes, timestamps), or "
+            "set on.bad.record=set-aside, which keeps it in the ledger and sends it to "
+            "'%s'; then start again",
+            input->topic, (int)from->partition, message->offset, reason, input->error_topic);
     }
     if (is_aside(job, range, message->offset)) {
         return err_set(
