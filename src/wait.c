@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stddef.h>
+#include <string.h>
 #include <time.h>
 
 enum { TELL_AFTER_MS = 5000 };
@@ -53,7 +54,10 @@ bool wait_pause(struct wait *wait, int64_t pause_ms, struct err *err)
         int64_t slice_ms = left_ms < WAIT_SLICE_MS ? left_ms : WAIT_SLICE_MS;
 
         if (!wait_check(wait, err)) {
-            return err->kind == ERR_TEMPORARY ? err_wrap(err, "%s", trouble.text) : false;
+            if (err->kind == ERR_TEMPORARY && strcmp(err->text, trouble.text) != 0) {
+                return err_wrap(err, "%s", trouble.text);
+            }
+            return false;
         }
         if (left_ms <= 0) {
             return true;
