@@ -3,6 +3,7 @@
 
 #include "mem.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,7 @@ static bool make_output(const struct topic_facts *facts, const char *topic,
     if (!there(facts, topic, &fact, err)) {
         return false;
     }
+    assert(fact != NULL);
     output = &definition->outputs[definition->output_count++];
     output->topic = mem_text(topic);
     output->partitions = fact->partitions;
@@ -68,6 +70,7 @@ static bool make_topics(const struct config *config, const struct topic_facts *f
         output = config_topic_name(config->output_topic, input->topic);
         ok = there(facts, input->topic, &fact, err) && make_output(facts, output, definition, err);
         if (ok) {
+            assert(fact != NULL);
             memcpy(input->topic_id, fact->topic_id, TOPIC_ID_SIZE);
         }
         free(output);
