@@ -100,7 +100,8 @@ struct job {
     int64_t watch_until_ms; /* 0 = not watching */
     int64_t gap_look_ms;
     int64_t second_look_ms; /* 0 = done */
-    struct readback *readback;
+    struct readback *readback; /* made when it is needed, ended when it isn't */
+    int64_t readback_ms;       /* job clock: when it was last used */
     char last_incarnation[INCARNATION_SIZE]; /* cache of ledger_knows_incarnation */
     bool last_known;
 

@@ -191,6 +191,7 @@ bool look_read(struct look *look, struct err *err)
     if (job->readback == NULL && !readback_new(job->config, &job->readback, err)) {
         return false;
     }
+    job->readback_ms = clock_now_ms(&job->clock);
     return readback_read(job->readback, look->spans, look->count, on_found, look, &patience, err);
 }
 

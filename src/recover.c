@@ -34,6 +34,7 @@ enum {
     NEW_LEDGER_LOOK = 1000, /* O4: so many offsets of an output that the ledger doesn't know */
     SETTLE_MS = 1000,
     SETTLE_REPLICATED_MS = 3000,
+    READBACK_IDLE_MS = 3000, /* a reader of the outputs that wasn't used for so long is ended */
 };
 
 /* ---- where to look, judged first (R8) ---- */
@@ -361,6 +362,13 @@ void recover_seed(const struct job *job, struct delivered *delivered)
 
 /* ---- gaps and the second look ---- */
 
+/* A reader that nobody needs would go on fetching what we write. look_read makes a new one. */
+static void drop_readback(struct job *job)
+{
+    readback_free(job->readback);
+    job->readback = NULL;
+}
+
 bool recover_look_at_gaps(struct job *job, struct err *err)
 {
     struct look look;
@@ -401,6 +409,7 @@ static bool second_look(struct job *job, struct err *err)
     }
     ok = look_extend(&look, err) && look_read(&look, err);
     look_deinit(&look);
+    drop_readback(job); /* from now on it is needed only where somebody else writes */
     return ok;
 }
 
@@ -413,6 +422,9 @@ bool recover_meanwhile(struct job *job, struct err *err)
     }
     if (job->second_look_ms > 0 && now >= job->second_look_ms && !second_look(job, err)) {
         return false;
+    }
+    if (now - job->readback_ms >= READBACK_IDLE_MS) {
+        drop_readback(job);
     }
     if (job->watch_until_ms == 0 || now - job->gap_look_ms < GAP_LOOK_MS) {
         return true;
@@ -428,7 +440,5 @@ bool recover_meanwhile(struct job *job, struct err *err)
     for (size_t i = 0; i < job->outputs.count; i++) {
         job->outputs.items[i].expected = -1;
     }
-    readback_free(job->readback);
-    job->readback = NULL;
     return true;
 }
