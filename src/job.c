@@ -28,11 +28,13 @@
 #include "start.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     CLOSE_MARK_MS = 5000,
+    GIVE_BACK_MS = 3000,
     BUSY_IDLE_MS = 20, /* interval 0: how soon to look again when there was nothing */
 };
 
@@ -225,6 +227,17 @@ static void refresh_mark(struct job *job)
     }
 }
 
+/* What batches took goes back to the system once none has come for a while. */
+static void give_back_memory(struct job *job)
+{
+    int64_t now = clock_now_ms(&job->clock);
+
+    if (job->acknowledged_ms > job->given_back_ms && now - job->acknowledged_ms >= GIVE_BACK_MS) {
+        malloc_trim(0);
+        job->given_back_ms = now;
+    }
+}
+
 /* Nothing is under way: waits for the tick and plans. *done_out: asked to stop, or at the goal. */
 static bool idle(struct job *job, bool *done_out, struct err *err)
 {
@@ -240,6 +253,7 @@ static bool idle(struct job *job, bool *done_out, struct err *err)
     refresh_mark(job);
     wait = tick_wait(&job->tick, clock_now_ms(&job->clock));
     if (wait > 0) {
+        give_back_memory(job);
         job_wait(job, wait < IDLE_SLICE_MS ? (int)wait : IDLE_SLICE_MS);
         return true;
     }

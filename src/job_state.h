@@ -72,6 +72,7 @@ struct job {
     struct outputs outputs;
     struct ends_item *goals; /* --until-end: the inputs' ends at start; topics are owned */
     size_t goal_count;
+    int64_t given_back_ms; /* job clock: when unused memory was last given back to the system */
     int64_t planned_ms; /* job clock: when the last plan was made, or the process began */
 
     /* The batch under way. */

@@ -15,7 +15,11 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-enum { ARENAS_MAX = 2, TRIM_BYTES = 1 << 20 };
+enum {
+    ARENAS_MAX = 2,
+    TRIM_BYTES = 1 << 20,
+    MAP_BYTES = 8 << 20, /* above the size of a request or an answer, which come and go all the time */
+};
 
 static int fail(const struct err *err)
 {
@@ -96,6 +100,7 @@ int main(int argc, char **argv)
     /* The queues hold the memory; more arenas would only keep pages that nobody uses. */
     mallopt(M_ARENA_MAX, ARENAS_MAX);
     mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
+    mallopt(M_MMAP_THRESHOLD, MAP_BYTES);
     prctl(PR_SET_DUMPABLE, 0); /* secrets are in memory: no core dumps */
     if (!options_parse(argc, argv, &options, &err)) {
         return fail(&err);
