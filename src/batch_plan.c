@@ -30,6 +30,7 @@ static void plan_ranges(const struct rate_split *split, int64_t minimum,
                 .until = shares[i].until,
                 .end = inputs[i].end > shares[i].until ? inputs[i].end : shares[i].until,
                 .leader_epoch = inputs[i].leader_epoch,
+                .end_epoch = inputs[i].end_epoch,
             };
         }
     }

@@ -13,6 +13,7 @@ struct plan_input {
     int64_t next; /* offset */
     int64_t end;  /* last stable offset, or high watermark */
     int32_t leader_epoch;
+    int32_t end_epoch;
     int64_t cap; /* records/s, 0 = none */
 };
 

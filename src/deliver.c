@@ -70,6 +70,29 @@ static bool need_sink(struct job *job, struct err *err)
     return sink_new(&options, &job->sink, err);
 }
 
+/* Below what is returned the range is delivered. A record that was put aside goes elsewhere than those behind it, and may
+ * be missing where they are there. */
+static int64_t lowest_missing(const struct job *job, size_t range)
+{
+    const struct batch *batch = &job->batch;
+    size_t first;
+    size_t reach;
+    int64_t lowest;
+
+    relay_reach(job->relay, range, &first, &reach);
+    lowest = delivered_lowest(&job->delivered, range, first, reach, batch->ranges[range].from);
+    for (size_t i = 0; i < batch->set_aside_count; i++) {
+        const struct set_aside_mark *mark = &batch->set_aside[i];
+        int64_t place = outputs_find(&job->outputs, mark->error_topic, mark->error_partition);
+
+        if (mark->range == range && mark->offset < lowest &&
+            !delivered_has(&job->delivered, range, (size_t)place, mark->offset, 0)) {
+            lowest = mark->offset;
+        }
+    }
+    return lowest;
+}
+
 /* Which ranges are still to be read, and from where: below the lowest offset that may be missing
  * everything is there. */
 static void plan_reading(struct job *job)
@@ -83,17 +106,13 @@ static void plan_reading(struct job *job)
     job->epochs = mem_array(batch->range_count, sizeof(*job->epochs));
     for (size_t i = 0; i < batch->range_count; i++) {
         struct range read = batch->ranges[i];
-        size_t first;
-        size_t reach;
-        int64_t lowest;
+        int64_t lowest = lowest_missing(job, i);
 
-        job->epochs[i] = read.leader_epoch;
-        relay_reach(job->relay, i, &first, &reach);
-        lowest = delivered_lowest(&job->delivered, i, first, reach, read.from);
         if (lowest > read.from) {
             read.from = lowest < read.until ? lowest : read.until;
             read.leader_epoch = -1; /* that of another record */
         }
+        job->epochs[i] = read.leader_epoch;
         if (read.from < read.until) {
             job->reads[count] = read;
             job->read_range[count++] = i;
@@ -196,7 +215,7 @@ static bool judge_trouble(struct job *job, size_t read, const struct source_take
     found.log_end = last.offset;
     switch (protocol_judge_input(&found)) {
     case INPUT_FINE: /* it was so a moment ago: read on from the same place */
-        return source_begin(job->source, &job->batch.definition, job->reads, job->read_count, err);
+        return source_skip(job->source, read, found.position, err);
     case INPUT_SKIP:
         goal = found.log_start < range->until ? found.log_start : range->until;
         return note_lost(job, topic, range->partition, found.position, goal, err) &&
@@ -232,7 +251,7 @@ static bool take(struct job *job, size_t read, bool *moved_out, struct err *err)
     hand->at = 0;
     hand->count = taken.count;
     hand->made = false;
-    if (taken.count > 0) {
+    if (taken.count > 0 || taken.done) {
         job->epochs[hand->range] = source_leader_epoch(job->source, read);
         *moved_out = true;
     }
@@ -303,7 +322,7 @@ static bool checkpoint_steps(struct job *job, void *arg, struct err *err)
             fences[fence_count++] = (struct fence){
                 .topic = output->topic,
                 .partition = output->partition,
-                .offset = output->records > 0 ? output->next : output->fence,
+                .offset = output->next > output->fence ? output->next : output->fence,
             };
         }
         for (size_t r = 0; r < batch->range_count && i < job->delivered.outputs; r++) {

@@ -58,6 +58,7 @@ static bool open_ledger(struct job *job, struct err *err)
     ledger_identity(job->ledger, &job->identity);
     clock_init(&job->clock, &CLOCK_SYSTEM, job->identity.last_ms);
     job->began_ms = clock_now_ms(&job->clock);
+    job->planned_ms = job->began_ms;
     if (!job_draw(job, err) ||
         !ledger_start(job->ledger, job->incarnation, clock_wall_ms(&job->clock), err) ||
         !ledger_unsettled(job->ledger, &job->batch, &found, err)) {
@@ -201,7 +202,7 @@ int64_t job_goal(const struct job *job, const char *topic, int32_t partition)
             return job->goals[i].offset;
         }
     }
-    return 0; /* added since */
+    return 0; /* added since, or no longer read */
 }
 
 static bool set_goals(struct job *job, struct err *err)
@@ -210,10 +211,13 @@ static bool set_goals(struct job *job, struct err *err)
 
     job->goals = mem_array(job->inputs.count, sizeof(*job->goals));
     for (size_t i = 0; i < job->inputs.count; i++) {
-        job->goals[i] = (struct ends_item){.topic = mem_text(job->inputs.items[i].topic),
-                                           .partition = job->inputs.items[i].partition};
+        const struct ledger_input *input = &job->inputs.items[i];
+
+        if (definition_find_input(&job->definition, input->topic) >= 0) {
+            job->goals[job->goal_count++] =
+                (struct ends_item){.topic = mem_text(input->topic), .partition = input->partition};
+        }
     }
-    job->goal_count = job->inputs.count;
     return ends_get(job->ask,
                     job->config->isolation == ISOLATION_READ_COMMITTED ? ENDS_COMMITTED : ENDS_LAST,
                     job->goals, job->goal_count, &patience, err);

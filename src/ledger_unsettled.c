@@ -128,6 +128,7 @@ static bool take_range(struct ledger *ledger, sqlite3_stmt *row, struct batch *b
         .until = sqlite3_column_int64(row, UNTIL),
         .end = sqlite3_column_int64(row, END),
         .leader_epoch = sqlite3_column_int(row, EPOCH),
+        .end_epoch = -1,
     };
     return true;
 }

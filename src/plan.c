@@ -151,6 +151,7 @@ static void fill_plan(struct job *job, const struct ends_item *items, size_t cou
             .next = next_of(job, i),
             .end = items[at].offset,
             .leader_epoch = epoch_of(job, i),
+            .end_epoch = items[at].leader_epoch,
             .cap = config_cap_of(job->config, known->topic, known->partition),
         };
         if (inputs[at].end > job_goal(job, known->topic, known->partition)) {

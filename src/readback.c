@@ -96,6 +96,7 @@ static void make_ranges(struct readback *readback, const struct readback_span *s
             .from = spans[i].from,
             .until = spans[i].until,
             .leader_epoch = -1,
+            .end_epoch = -1,
         };
         readback->done[readback->count] = false;
         readback->span_of[readback->count++] = i;

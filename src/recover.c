@@ -39,6 +39,26 @@ enum {
 
 /* ---- where to look, judged first (R8) ---- */
 
+/* The output was made anew and nothing is in doubt: the ledger learns its new id before anything goes there. */
+static bool renew_output(struct job *job, void *arg, struct err *err)
+{
+    struct output *output = arg;
+    const struct topic_fact *fact = topic_facts_find(job->facts, output->topic);
+    struct ledger_output row = {
+        .topic = output->topic,
+        .partition = output->partition,
+        .refreshed_wall_ms = clock_wall_ms(&job->clock),
+    };
+
+    memcpy(row.topic_id, fact->topic_id, TOPIC_ID_SIZE);
+    memcpy(output->topic_id, fact->topic_id, TOPIC_ID_SIZE);
+    output->next = 0;
+    return ledger_output_put(job->ledger, &row, err) &&
+           ledger_event(job->ledger, EVENT_TOPIC, 0, row.refreshed_wall_ms, err,
+                        "output '%s'[%d] is another topic than before", output->topic,
+                        (int)output->partition);
+}
+
 static bool judge_output(struct job *job, struct output *output, const struct output_found *found,
                          int64_t *from_out, struct err *err)
 {
@@ -56,11 +76,8 @@ static bool judge_output(struct job *job, struct output *output, const struct ou
     case OUTPUT_RENEWED:
         log_warning("output '%s'[%d] is another topic than before; going on at its start",
                     output->topic, (int)output->partition);
-        output->next = 0;
-        *from_out = 0;
-        return ledger_event(job->ledger, EVENT_TOPIC, 0, clock_wall_ms(&job->clock), err,
-                            "output '%s'[%d] is another topic than before", output->topic,
-                            (int)output->partition);
+        *from_out = found->log_start;
+        return job_transaction(job, renew_output, output, err);
     case OUTPUT_LOG_START:
         return err_set(err, ERR_DECISION, 0,
                        "batch %" PRId64 " is in doubt and its fence in output '%s'[%d] is %" PRId64
@@ -289,10 +306,27 @@ bool recover_look(struct job *job, struct err *err)
 
 /* ---- a producer replaced in the running process ---- */
 
+/* Those of an earlier sink stay: refusals in several partitions would else make each other forgotten without end. */
 static void keep_suspects(struct job *job)
 {
-    free(job->suspects);
-    job->suspects = sink_suspects(job->sink, &job->suspect_count);
+    size_t count;
+    struct sink_suspect *added = sink_suspects(job->sink, &count);
+
+    job->suspects = mem_grow(job->suspects, job->suspect_count + count, sizeof(*job->suspects));
+    for (size_t i = 0; i < count; i++) {
+        size_t at = 0;
+
+        while (at < job->suspect_count && (job->suspects[at].range != added[i].range ||
+                                           job->suspects[at].output != added[i].output)) {
+            at++;
+        }
+        if (at == job->suspect_count) {
+            job->suspects[job->suspect_count++] = added[i];
+        } else if (job->suspects[at].until < added[i].until) {
+            job->suspects[at].until = added[i].until;
+        }
+    }
+    free(added);
 }
 
 bool recover_broken(struct job *job, struct err *err)

@@ -168,13 +168,18 @@ static void apply(struct job *job, const struct settling *settling)
 void settle_mark(struct job *job)
 {
     struct mark_item *items = mem_array(job->inputs.count, sizeof(*items));
+    size_t count = 0;
 
     for (size_t i = 0; i < job->inputs.count; i++) {
-        items[i] = (struct mark_item){.topic = job->inputs.items[i].topic,
-                                      .partition = job->inputs.items[i].partition,
-                                      .offset = job->inputs.items[i].next_offset};
+        const struct ledger_input *input = &job->inputs.items[i];
+
+        if (definition_find_input(&job->definition, input->topic) < 0) {
+            continue; /* no longer read: the topic may be gone, and the group refuse its offset */
+        }
+        items[count++] = (struct mark_item){
+            .topic = input->topic, .partition = input->partition, .offset = input->next_offset};
     }
-    mark_begin(job->marks, job->identity.settled, items, job->inputs.count, job->marked_ms == 0);
+    mark_begin(job->marks, job->identity.settled, items, count, job->marked_ms == 0);
     job->marked_ms = clock_now_ms(&job->clock);
     free(items);
 }

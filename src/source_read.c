@@ -285,8 +285,11 @@ bool source_skip(struct source *source, size_t index, int64_t offset, struct err
     struct source_part *part = source->reading[index];
 
     assert(index < source->range_count && offset >= part->next);
+    if (offset > part->next) {
+        part->epoch = -1; /* that of a record which was skipped */
+    }
     if (part->trouble != SOURCE_FINE || offset > part->seen) {
-        return move_one(source, part, offset, offset == part->next ? part->epoch : -1, err);
+        return move_one(source, part, offset, part->epoch, err);
     }
     source_part_skip(part, offset);
     return true;
@@ -445,6 +448,7 @@ bool source_take(struct source *source, size_t index, rd_kafka_message_t **messa
     taken.done = source_part_done(part, until);
     if (taken.done && part->next < until) {
         part->next = until;
+        part->epoch = source->ranges[index].end_epoch; /* it may not be the last record's */
         taken.position = taken.stalled ? taken.position : until;
     }
     if (!taken.done && taken.count == 0) {
