@@ -26,8 +26,6 @@ static const char *const NAMES[] = {
     "first-input-after-commit",
     "plan-before-commit",
     "plan-after-commit",
-    "fence-before-commit",
-    "fence-after-commit",
     "deliver-first",
     "deliver-middle",
     "deliver-last-acked",

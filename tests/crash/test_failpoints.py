@@ -71,7 +71,7 @@ SITUATIONS = {
 
 # Where a name's situation isn't the first, it is tried first, to save time.
 HINTS = {"recover": batch_in_doubt, "set-aside": refused_record, "replace": refused_record,
-         "fence": refused_record, "checkpoint": ordinary_but_slow}
+         "checkpoint": ordinary_but_slow}
 
 
 def situations_for(name):
