@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AWAY_MS = SOURCE_STALL_MS + 4000, WAIT_MS_MAX = 30000 };
+enum { AWAY_MS = SOURCE_STALL_MS + 4000, SLOW_MS = 50, WAIT_MS_MAX = 30000 };
 
 static enum source_probe_answer answer_of(struct mock *mock, int64_t from, int64_t until)
 {
@@ -81,6 +81,8 @@ static void a_range_is_not_called_empty_while_its_broker_is_away(void **state)
     for (int i = 0; i < 40; i++) {
         mock_feed(mock, "away", 0, i * 10, 10); /* the mock answers a fetch with one of these */
     }
+    rd_kafka_mock_broker_set_rtt(mock->cluster, 1, SLOW_MS); /* it won't have sent all by then */
+    rd_kafka_mock_broker_set_rtt(mock->cluster, 1, 50); /* so that it goes in mid-range */
     assert_true(source_new(&mock->config, 1, &source, &err));
     assert_true(source_begin(source, &definition, &range, 1, &err));
     while (!taken.done) {
@@ -95,6 +97,7 @@ static void a_range_is_not_called_empty_while_its_broker_is_away(void **state)
         }
         if (back_ms > 0 && wait_now_ms() >= back_ms) {
             mock_back(mock, 1);
+            rd_kafka_mock_broker_set_rtt(mock->cluster, 1, 0);
             back_ms = INT64_MAX;
         }
         assert_false(taken.stalled);
@@ -105,6 +108,7 @@ static void a_range_is_not_called_empty_while_its_broker_is_away(void **state)
         }
     }
     assert_int_equal(next, 400);
+    rd_kafka_mock_broker_set_rtt(mock->cluster, 1, 0);
     assert_int_equal(back_ms, INT64_MAX); /* else it was all there before the broker went */
     source_free(source);
 }
