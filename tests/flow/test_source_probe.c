@@ -82,7 +82,7 @@ static void a_range_is_not_called_empty_while_its_broker_is_away(void **state)
         mock_feed(mock, "away", 0, i * 10, 10); /* the mock answers a fetch with one of these */
     }
     rd_kafka_mock_broker_set_rtt(mock->cluster, 1, SLOW_MS); /* it won't have sent all by then */
-    rd_kafka_mock_broker_set_rtt(mock->cluster, 1, 50); /* so that it goes in mid-range */
+    rd_kafka_mock_broker_set_rtt(mock->cluster, 1, 50);      /* so that it goes in mid-range */
     assert_true(source_new(&mock->config, 1, &source, &err));
     assert_true(source_begin(source, &definition, &range, 1, &err));
     while (!taken.done) {
