@@ -23,7 +23,7 @@ LAYOUTS = {
 }
 
 # (records, records a second and partition, batch interval, delay a record, kills, least of a class)
-CI = {"count": 60_000, "cap": 1500, "interval_ms": 500, "delay_us": 80, "kills": 10,
+CI = {"count": 75_000, "cap": 1500, "interval_ms": 500, "delay_us": 80, "kills": 10,
       "least": {"unsettled": 6, "none": 1, "part": 1, "all": 1}}
 FULL = {"count": 1_000_000, "cap": 5000, "interval_ms": 1000, "delay_us": 30, "kills": 30,
         "least": {"unsettled": 20, "none": 5, "part": 5, "all": 3}}
@@ -41,7 +41,7 @@ def campaign(topics, folder, layout, size):
                                      open=list(job.outputs), rate=300)
         killer = Campaign(job, size["delay_us"], seed=layout)
         began = time.monotonic()
-        killer.run(size["kills"])
+        killer.run(size["kills"], size["least"]["part"])
         job.service.start()
         job.await_relayed(size["count"], timeout_s=300)
         took_s = time.monotonic() - began

@@ -21,6 +21,7 @@ import time
 from service import SLOWNESS
 
 LATE_FAILPOINTS = ["deliver-last-acked", "settle-before-commit"]
+EXTRA_KILLS_MAX = 6
 LAND_S = 0.1        # for requests that the dead process had on the wire
 WAIT_S_MAX = 60 * SLOWNESS
 
@@ -33,13 +34,20 @@ class Campaign:
         self.last = 0               # newest batch number seen
         self.delivered = {}         # batch → records in the outputs, as of the last look
         self.found = []             # (way, batch or None, delivered)
+        self.parts = 0              # of these: partly delivered, as far as known already
 
-    def run(self, kills):
+    def run(self, kills, least_parts=0):
+        """So many kills and a fifth more in recoveries; and a few more when random moments have
+        left fewer than least_parts batches partly delivered."""
         ways = ["early", "random", "late"]
         for number in range(kills):
             self.kill_once(ways[number % 3])
             if number % 5 == 4:
                 self.kill_once("recovery")
+        for _ in range(EXTRA_KILLS_MAX):
+            if self.parts >= least_parts:
+                break
+            self.kill_once("random")
 
     def kill_once(self, way):
         service = self.job.service
@@ -61,6 +69,8 @@ class Campaign:
         self.look()
         row = service.in_doubt()
         batch = row["batch"] if row else None
+        # Short of the plan by a tenth: what a range's markers take is less than that.
+        self.parts += bool(row and 0 < self.delivered.get(batch, 0) < 0.9 * row["planned"])
         self.found.append((way, batch, self.delivered.get(batch, 0)))
         if batch:
             self.last = max(self.last, batch)
