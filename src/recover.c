@@ -337,6 +337,7 @@ bool recover_broken(struct job *job, struct err *err)
 
     assert(job->state == PROTOCOL_BROKEN);
     job->recovered = true;
+    sink_purge(job->sink);
     keep_suspects(job);
     if (failpoint("replace-after-purge")) {
         return err_set(err, ERR_FAILED, 0, "failpoint");
@@ -374,7 +375,9 @@ bool recover_replace_drained(struct job *job, struct err *err)
     if (sink_check(job->sink, err)) {
         return true;
     }
-    assert(sink_drained(job->sink));
+    if (!sink_drained(job->sink)) {
+        return false; /* others broke it meanwhile: the whole way */
+    }
     log_notice("replacing the producer, every answer of which is known");
     return deliver_replace_sink(job, err);
 }

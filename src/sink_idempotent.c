@@ -29,6 +29,8 @@ enum {
     DESTROY_MS = 30000,
     PURGE_POLL_MS = 100,
     PURGE_ROUNDS_MAX = 100,
+    FATAL_POLL_MS = 10,
+    FATAL_ROUNDS_MAX = 20,
     FLUSH_SLICE_MS = 50,
     SUSPECTS_MAX = 100000,
 };
@@ -61,16 +63,23 @@ struct sink {
     size_t suspect_count;
 };
 
-static void sink_break(struct sink *sink, bool by_content, const char *topic, int32_t partition,
-                       const char *why)
+/* What no new producer changes. */
+static bool is_forbidden(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+           code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+}
+
+static void sink_break(struct sink *sink, rd_kafka_resp_err_t code, const char *topic,
+                       int32_t partition, const char *why)
 {
     if (sink->broken) {
         return;
     }
     sink->broken = true;
-    sink->by_content = by_content;
-    err_set(&sink->trouble, ERR_PRODUCER, 0, "delivery to '%s'[%d]: %s", topic, (int)partition,
-            why);
+    sink->by_content = client_err_kind(code) == ERR_CONTENT;
+    err_set(&sink->trouble, is_forbidden(code) ? ERR_DECISION : ERR_PRODUCER, (int)code,
+            "delivery to '%s'[%d]: %s", topic, (int)partition, why);
 }
 
 static void suspect_add(struct sink *sink, const struct sink_origin *origin, size_t output)
@@ -91,22 +100,18 @@ static void suspect_add(struct sink *sink, const struct sink_origin *origin, siz
         (struct sink_suspect){.range = origin->range, .output = output, .until = origin->offset};
 }
 
+/* The broker's own words (rd_kafka_message_produce_errstr) can't be read: librdkafka 2.8 frees them before its report is
+ * served. */
 static void note_failure(struct sink *sink, const rd_kafka_message_t *message, size_t output,
                          const struct sink_origin *origin)
 {
-    const char *detail = rd_kafka_message_produce_errstr(message);
-    const char *topic = rd_kafka_topic_name(message->rkt);
-    char why[256];
-
-    snprintf(why, sizeof(why), "%s%s%s", rd_kafka_err2str(message->err), detail ? ": " : "",
-             detail ? detail : "");
     if (client_err_kind(message->err) == ERR_CONTENT) {
         suspect_add(sink, origin, output);
-        sink_break(sink, true, topic, message->partition, why);
-        return;
+    } else {
+        sink->unknown++;
     }
-    sink->unknown++;
-    sink_break(sink, false, topic, message->partition, why);
+    sink_break(sink, message->err, rd_kafka_topic_name(message->rkt), message->partition,
+               rd_kafka_err2str(message->err));
 }
 
 static void on_delivered(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
@@ -127,7 +132,7 @@ static void on_delivered(rd_kafka_t *producer, const rd_kafka_message_t *message
         note_failure(sink, message, output, &origin);
     } else if (message->offset < 0) {
         sink->unknown++;
-        sink_break(sink, false, topic->name, message->partition,
+        sink_break(sink, RD_KAFKA_RESP_ERR_NO_ERROR, topic->name, message->partition,
                    "acknowledged without an offset (a duplicate, or implied): read back");
     } else {
         struct output *place = &sink->outputs->items[output];
@@ -136,7 +141,7 @@ static void on_delivered(rd_kafka_t *producer, const rd_kafka_message_t *message
             /* R8: an offset that isn't above the last one means that the log was cut and
              * refilled. */
             sink->unknown++;
-            sink_break(sink, false, topic->name, message->partition,
+            sink_break(sink, RD_KAFKA_RESP_ERR_NO_ERROR, topic->name, message->partition,
                        "acknowledged at an offset that is not above the last one");
         } else {
             outputs_delivered(place, message->offset);
@@ -173,8 +178,7 @@ bool sink_new(const struct sink_options *options, struct sink **sink_out, struct
     return true;
 }
 
-/* Every message comes back through its delivery report before the handle goes. */
-static void purge(struct sink *sink)
+void sink_purge(struct sink *sink)
 {
     rd_kafka_purge(sink->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     for (unsigned round = 0; sink->in_flight > 0 && round < PURGE_ROUNDS_MAX; round++) {
@@ -191,7 +195,7 @@ void sink_free(struct sink *sink)
     if (sink->producer != NULL) {
         watchdog_arm("ending the producer", DESTROY_MS);
         if (sink->in_flight > 0) {
-            purge(sink);
+            sink_purge(sink);
         }
         if (sink->queue != NULL) {
             rd_kafka_queue_io_event_enable(sink->queue, -1, NULL, 0);
@@ -313,6 +317,22 @@ static rd_kafka_error_t *produce(struct sink *sink, struct sink_record *record)
     return rd_kafka_produceva(sink->producer, fields, sizeof(fields) / sizeof(fields[0]));
 }
 
+/* A refusal makes the producer fatal a moment before its report comes, and only the report says for which records. */
+static void look_for_fatal(struct sink *sink)
+{
+    char why[256];
+    rd_kafka_resp_err_t code = rd_kafka_fatal_error(sink->producer, why, sizeof(why));
+
+    for (unsigned round = 0;
+         code != 0 && !sink->broken && sink->in_flight > 0 && round < FATAL_ROUNDS_MAX; round++) {
+        rd_kafka_poll(sink->producer, FATAL_POLL_MS);
+    }
+    if (code != 0 && !sink->broken) {
+        sink->unknown++;
+        sink_break(sink, code, "*", -1, why);
+    }
+}
+
 enum sink_answer sink_add(struct sink *sink, struct sink_record *record, struct err *err)
 {
     const struct output *place = &sink->outputs->items[record->output];
@@ -340,22 +360,14 @@ enum sink_answer sink_add(struct sink *sink, struct sink_record *record, struct 
     } else if (client_err_kind(rd_kafka_error_code(error)) == ERR_CONTENT) {
         answer = refuse(place, rd_kafka_error_string(error), err);
     } else {
-        sink_break(sink, false, place->topic, place->partition, rd_kafka_error_string(error));
+        look_for_fatal(sink); /* what made it so is known better there */
+        sink_break(sink, rd_kafka_error_code(error), place->topic, place->partition,
+                   rd_kafka_error_string(error));
         *err = sink->trouble;
         answer = SINK_BROKEN;
     }
     rd_kafka_error_destroy(error);
     return answer;
-}
-
-static void look_for_fatal(struct sink *sink)
-{
-    char why[256];
-
-    if (!sink->broken && rd_kafka_fatal_error(sink->producer, why, sizeof(why)) != 0) {
-        sink->unknown++;
-        sink_break(sink, false, "*", -1, why);
-    }
 }
 
 void sink_poll(struct sink *sink, int timeout_ms)

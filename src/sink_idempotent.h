@@ -53,7 +53,7 @@ enum sink_answer {
     SINK_FULL, /* poll, then the same record again */
     /* the record itself can't be sent; nothing was handed over; err is filled (ERR_CONTENT) */
     SINK_REFUSED,
-    SINK_BROKEN, /* err is filled (ERR_PRODUCER) */
+    SINK_BROKEN, /* err is filled as by sink_check */
 };
 
 /* A source's records to one output partition, up to an offset, that were in a request refused for
@@ -71,6 +71,10 @@ struct sink_options {
 
 MUST_CHECK bool sink_new(const struct sink_options *options, struct sink **sink_out,
                          struct err *err);
+
+/* Takes back what is queued and in flight: every cookie is released, and what was refused is among the suspects. The sink is
+ * good for nothing but sink_free afterwards. */
+void sink_purge(struct sink *sink);
 
 /* Purges what is queued and in flight, gives every cookie back and destroys the producer, under the
  * watchdog. */
@@ -92,7 +96,8 @@ void sink_flush(struct sink *sink, int timeout_ms);
 
 uint64_t sink_in_flight(const struct sink *sink);
 
-/* false with ERR_PRODUCER when the sink is broken: says which partition and why. */
+/* false when the sink is broken: says which partition and why. ERR_PRODUCER, or ERR_DECISION where a permission is
+ * missing, which no new producer has either. */
 MUST_CHECK bool sink_check(const struct sink *sink, struct err *err);
 
 /* Waits until nothing is in flight, the sink is broken, or patience ends. */
