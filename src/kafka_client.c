@@ -30,6 +30,7 @@ enum {
     FETCH_KIB_MAX = 1024, /* more doesn't make it faster */
     QUEUE_KIB_MIN = 64,   /* of one partition */
     RECORD_COST = 512,    /* what librdkafka keeps beside a record's bytes */
+    SENT_COST = 768,      /* and of one on its way, measured */
     SOCKET_TIMEOUT_MS_MAX = 300000,
     SOCKET_TIMEOUT_MS_MIN = 1000,
 };
@@ -236,14 +237,17 @@ static bool set_consumer(rd_kafka_conf_t *conf, const struct config *config,
            set_number(conf, "max.poll.interval.ms", config->max_poll_interval_ms, err);
 }
 
+/* Half of the memory is for records on their way; of a small one most is what is kept beside it: the message that came,
+ * the one that goes, its headers. Their bytes have half of that. */
 static bool set_sink(rd_kafka_conf_t *conf, const struct config *config,
                      const struct client_options *options, struct err *err)
 {
     int64_t queue = clamp(config->memory_max_bytes / 4, 1024 * KIB, INT64_C(2147483647) * KIB);
+    int64_t messages = clamp(config->memory_max_bytes / 2 / SENT_COST, 1000, 10000000);
 
     return set_all(conf, FOR_SINK, err) &&
            set_number(conf, "queue.buffering.max.kbytes", queue / KIB, err) &&
-           set_number(conf, "queue.buffering.max.messages", 1000000, err) &&
+           set_number(conf, "queue.buffering.max.messages", messages, err) &&
            (options->batch_bytes_max == 0 ||
             set_number(conf, "batch.size", (int64_t)options->batch_bytes_max, err));
 }
