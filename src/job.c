@@ -323,7 +323,9 @@ static void finish_mark(struct job *job)
             log_error("%s", err.text);
             return;
         }
-        job_wait(job, IDLE_SLICE_MS);
+        if (!mark_idle(job->marks)) {
+            job_wait(job, IDLE_SLICE_MS);
+        }
     }
 }
 

@@ -35,17 +35,23 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_idle_it_takes_little(release, new_job, full):
-    """Connected, with topics known, batch interval at its default of 1 s, nothing to relay."""
+@pytest.mark.parametrize("relayed", [0, 100_000])
+def test_idle_it_takes_little(release, new_job, full, relayed):
+    """Connected, with topics known, batch interval at its default of 1 s, nothing to relay (any more)."""
     job = new_job(settings={"batch.interval.ms": 1000})
+    if relayed:
+        job.feed(relayed, style="plain")
     job.service.start()
+    if relayed:
+        job.await_relayed(relayed)
     time.sleep(5)
     seconds = 60 if full else 20
     before = cpu_seconds(job.service.pid)
     time.sleep(seconds)
     share = (cpu_seconds(job.service.pid) - before) / seconds
     resident = resident_kib(job.service.pid)
-    print(f"\nidle: {resident} KiB resident, {100 * share:.2f} % of a core over {seconds} s")
+    print(f"\nidle after {relayed} records: {resident} KiB resident,"
+          f" {100 * share:.2f} % of a core over {seconds} s")
     job.service.stop()
     assert resident <= RSS_KIB_MAX, f"{resident} KiB"
     assert share < CPU_SHARE_MAX, f"{100 * share:.2f} % of a core"
