@@ -138,6 +138,11 @@ bool job_transaction(struct job *job, job_steps steps, void *arg, struct err *er
     }
 }
 
+void job_doubt_topics(struct job *job)
+{
+    job->facts_ms = 0;
+}
+
 bool job_draw(struct job *job, struct err *err)
 {
     uint32_t number;

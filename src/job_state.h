@@ -28,7 +28,7 @@ enum {
     CHECKPOINT_MS = 5000,  /* R8 */
     FENCE_AGE_MS = 240000, /* R6: a fence older than this is refreshed from the broker's end */
     FACTS_AGE_MS = 5000,   /* how often partitions are counted again */
-    IDS_AGE_MS = 60000,    /* how often topic ids are asked again */
+    IDS_AGE_MS = 200,      /* a plan doesn't ask the topic ids again sooner than this */
     MARK_AGE_MS = 3600000, /* an idle job's mark is written again after this long (T4) */
     IDLE_SLICE_MS = 100,   /* longest wait of a loop before it looks around */
     HAND_SLICE = 1000,     /* so many are sent before the loop looks around */
@@ -73,7 +73,7 @@ struct job {
     struct ends_item *goals; /* --until-end: the inputs' ends at start; topics are owned */
     size_t goal_count;
     int64_t given_back_ms; /* job clock: when unused memory was last given back to the system */
-    int64_t planned_ms; /* job clock: when the last plan was made, or the process began */
+    int64_t planned_ms;    /* job clock: when the last plan was made, or the process began */
 
     /* The batch under way. */
     struct batch batch;
@@ -100,9 +100,9 @@ struct job {
     /* Looking at the outputs (R5, O3). */
     int64_t watch_until_ms; /* 0 = not watching */
     int64_t gap_look_ms;
-    int64_t second_look_ms; /* 0 = done */
-    struct readback *readback; /* made when it is needed, ended when it isn't */
-    int64_t readback_ms;       /* job clock: when it was last used */
+    int64_t second_look_ms;                  /* 0 = done */
+    struct readback *readback;               /* made when it is needed, ended when it isn't */
+    int64_t readback_ms;                     /* job clock: when it was last used */
     char last_incarnation[INCARNATION_SIZE]; /* cache of ledger_knows_incarnation */
     bool last_known;
 
@@ -132,6 +132,10 @@ MUST_CHECK bool job_transaction(struct job *job, job_steps steps, void *arg, str
 
 /* The reader of the inputs: as planned while a batch is in doubt (R0), else as set today. */
 MUST_CHECK bool job_make_source(struct job *job, struct err *err);
+
+/* Something looks as if a topic weren't what it was: the next plan counts partitions and compares
+ * topic ids first. */
+void job_doubt_topics(struct job *job);
 
 /* Draws an incarnation. It must be stored before it is used. */
 MUST_CHECK bool job_draw(struct job *job, struct err *err);

@@ -14,11 +14,14 @@
 #include "log.h"
 #include "mem.h"
 #include "source_ends.h"
+#include "start.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { ENDS_WAIT_MS = 3000 };
 
 static struct ends_item *ask_items(const struct job *job, size_t *count_out)
 {
@@ -107,13 +110,16 @@ static int32_t epoch_of(const struct job *job, size_t input)
 }
 
 /* A lower end than our offset isn't truncation until a newer leader says so (rule I2). */
-static bool check_end(const struct job *job, size_t input, const struct ends_item *end,
-                      struct err *err)
+static bool check_end(struct job *job, size_t input, const struct ends_item *end, struct err *err)
 {
     const struct ledger_input *known = &job->inputs.items[input];
     int64_t next = next_of(job, input);
 
-    if (end->offset >= next || end->leader_epoch < 0 || known->leader_epoch < 0 ||
+    if (end->offset >= next) {
+        return true;
+    }
+    job_doubt_topics(job); /* is it still the same topic? */
+    if (end->leader_epoch < 0 || known->leader_epoch < 0 ||
         end->leader_epoch <= known->leader_epoch) {
         return true;
     }
@@ -189,15 +195,19 @@ bool plan_prepare(struct job *job, int wait_ms, struct batch *batch, bool *made_
     int64_t started_ms = clock_now_ms(&job->clock);
     size_t count;
     struct ends_item *items = ask_items(job, &count);
-    struct patience patience = job_patience(job, wait_ms);
+    struct patience patience = job_patience(job, wait_ms >= 0 ? wait_ms : ENDS_WAIT_MS);
     int64_t tick_ms;
     bool ok;
 
     *made_out = false;
+    start_ask_ids(job);
     ok = ends_get(job->ask,
                   job->config->isolation == ISOLATION_READ_COMMITTED ? ENDS_COMMITTED : ENDS_LAST,
                   items, count, &patience, err);
-    if (!ok && wait_ms >= 0 && err->kind == ERR_TEMPORARY) {
+    if (!ok && err->kind == ERR_TEMPORARY) {
+        /* Brokers are away, or a topic is: the next look at the topics waits for the one and names
+         * the other. */
+        job_doubt_topics(job);
         free(items);
         return true;
     }
@@ -206,7 +216,7 @@ bool plan_prepare(struct job *job, int wait_ms, struct batch *batch, bool *made_
             ok = check_end(job, i, &items[at++], err);
         }
     }
-    ok = ok && take_tick(job, started_ms, &tick_ms, err);
+    ok = ok && start_check_ids(job, err) && take_tick(job, started_ms, &tick_ms, err);
     if (ok) {
         fill_plan(job, items, count, tick_ms, started_ms, batch);
         if (batch->range_count == 0) {

@@ -404,23 +404,44 @@ bool start_run(struct job *job, struct err *err)
            recover_look(job, err);
 }
 
+void start_ask_ids(struct job *job)
+{
+    int64_t now = clock_now_ms(&job->clock);
+    bool known = false; /* where ids were never told, nothing waits for them */
+
+    for (size_t i = 0; i < job->inputs.count && !known; i++) {
+        known = job->inputs.items[i].topic_id[0] != '\0';
+    }
+    if (known && now - job->asked_ms >= IDS_AGE_MS && topic_facts_step(job->facts, 0)) {
+        job->asked_ms = now;
+        topic_facts_ask_ids(job->facts);
+    }
+}
+
+bool start_check_ids(struct job *job, struct err *err)
+{
+    topic_facts_step(job->facts, FACTS_WAIT_MS);
+    return check_input_ids(job, err);
+}
+
 bool start_refresh(struct job *job, struct err *err)
 {
-    struct patience patience = job_patience(job, -1);
     int64_t now = clock_now_ms(&job->clock);
+    bool doubt = job->facts_ms == 0;
 
-    topic_facts_step(job->facts, 0);
-    if (now - job->asked_ms >= IDS_AGE_MS) {
+    if (topic_facts_step(job->facts, 0) && doubt) {
         job->asked_ms = now;
         topic_facts_ask(job->facts);
     }
     if (now - job->facts_ms < FACTS_AGE_MS) {
         return true;
     }
-    job->facts_ms = now;
-    if (!topic_facts_refresh(job->facts, &patience, err) || !make_definition(job, err) ||
-        !check_input_ids(job, err) || !take_up_inputs(job, err) || !learn_ids(job, err) ||
-        !arrange_outputs(job, &job->definition, err)) {
+    if (!facts_wait(job, err)) {
+        return false;
+    }
+    topic_facts_step(job->facts, doubt ? FACTS_WAIT_MS : 0);
+    if (!make_definition(job, err) || !check_input_ids(job, err) || !take_up_inputs(job, err) ||
+        !learn_ids(job, err) || !arrange_outputs(job, &job->definition, err)) {
         return false;
     }
     for (size_t i = 0; i < job->outputs.count; i++) {

@@ -13,6 +13,11 @@ struct job;
  * for brokers as long as it takes, unless stopped. */
 MUST_CHECK bool start_run(struct job *job, struct err *err);
 
+/* Before a plan: asks the topic ids again, beside the question for the ends; then compares them. A topic that was made
+ * anew meanwhile is ERR_DECISION. Where ids are not told (not permitted, a mock) nothing waits for them. */
+void start_ask_ids(struct job *job);
+MUST_CHECK bool start_check_ids(struct job *job, struct err *err);
+
 /* While running, nothing being in doubt: counts partitions again, takes up those added (inputs from
  * their beginning, outputs for the next plan), checks the inputs' topic ids. Cheap when it was done
  * FACTS_AGE_MS ago. */

@@ -231,17 +231,31 @@ static void ask_configs(struct topic_facts *facts)
     free(resources);
 }
 
-void topic_facts_ask(struct topic_facts *facts)
+static bool begin(struct topic_facts *facts, size_t questions)
 {
     forget_questions(facts);
     if (facts->count == 0) {
-        return;
+        return false;
     }
     facts->queue = rd_kafka_queue_new(facts->ask);
     facts->asked_ms = wait_now_ms();
-    facts->questions = 2;
-    ask_ids(facts);
-    ask_configs(facts);
+    facts->questions = questions;
+    return true;
+}
+
+void topic_facts_ask(struct topic_facts *facts)
+{
+    if (begin(facts, 2)) {
+        ask_ids(facts);
+        ask_configs(facts);
+    }
+}
+
+void topic_facts_ask_ids(struct topic_facts *facts)
+{
+    if (begin(facts, 1)) {
+        ask_ids(facts);
+    }
 }
 
 static void warn(struct topic_facts *facts, const char *what, const char *why)

@@ -39,6 +39,9 @@ MUST_CHECK bool topic_facts_refresh(struct topic_facts *facts, const struct pati
 /* Sends the questions for ids and configs (DescribeTopics, DescribeConfigs) again. */
 void topic_facts_ask(struct topic_facts *facts);
 
+/* The same for the ids alone. */
+void topic_facts_ask_ids(struct topic_facts *facts);
+
 /* Takes the answers that have come, waiting at most timeout_ms for all of them; true when both are
  * there (or given up after TOPIC_ANSWER_MS, or not permitted: logged as a warning once). */
 bool topic_facts_step(struct topic_facts *facts, int timeout_ms);
