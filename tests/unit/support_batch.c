@@ -48,7 +48,8 @@ void sample_batch(struct batch *batch_out, int64_t number, int32_t partitions, i
                                               .from = from,
                                               .until = from + records,
                                               .end = from + 3 * records,
-                                              .leader_epoch = 4};
+                                              .leader_epoch = 4,
+                                              .end_epoch = -1};
         batch_out->fences[p] =
             (struct fence){.topic = mem_text("out"), .partition = p, .offset = 10 * number};
     }
