@@ -76,8 +76,8 @@ struct range {
     int64_t until; /* first offset that isn't in it; ≥ from */
     int64_t end; /* where the log ended when this was planned, for `lag`; below `until` = unknown */
     int32_t leader_epoch; /* of the last record consumed before `from`, -1 = unknown */
-    int32_t
-        end_epoch; /* the leader's when `end` was told, -1 = unknown; the ledger doesn't keep it */
+    /* the leader's when `end` was told, -1 = unknown; the ledger doesn't keep it */
+    int32_t end_epoch;
 };
 
 struct fence {

@@ -70,8 +70,8 @@ static bool need_sink(struct job *job, struct err *err)
     return sink_new(&options, &job->sink, err);
 }
 
-/* Below what is returned the range is delivered. A record that was put aside goes elsewhere than those behind it, and may
- * be missing where they are there. */
+/* Below what is returned the range is delivered. A record that was put aside goes elsewhere than
+ * those behind it, and may be missing where they are there. */
 static int64_t lowest_missing(const struct job *job, size_t range)
 {
     const struct batch *batch = &job->batch;

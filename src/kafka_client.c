@@ -237,8 +237,8 @@ static bool set_consumer(rd_kafka_conf_t *conf, const struct config *config,
            set_number(conf, "max.poll.interval.ms", config->max_poll_interval_ms, err);
 }
 
-/* Half of the memory is for records on their way; of a small one most is what is kept beside it: the message that came,
- * the one that goes, its headers. Their bytes have half of that. */
+/* Half of the memory is for records on their way; of a small one most is what is kept beside it:
+ * the message that came, the one that goes, its headers. Their bytes have half of that. */
 static bool set_sink(rd_kafka_conf_t *conf, const struct config *config,
                      const struct client_options *options, struct err *err)
 {

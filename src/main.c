@@ -18,7 +18,8 @@
 enum {
     ARENAS_MAX = 2,
     TRIM_BYTES = 1 << 20,
-    MAP_BYTES = 8 << 20, /* above the size of a request or an answer, which come and go all the time */
+    /* above the size of a request or an answer, which come and go all the time */
+    MAP_BYTES = 8 << 20,
 };
 
 static int fail(const struct err *err)

@@ -39,7 +39,8 @@ enum {
 
 /* ---- where to look, judged first (R8) ---- */
 
-/* The output was made anew and nothing is in doubt: the ledger learns its new id before anything goes there. */
+/* The output was made anew and nothing is in doubt: the ledger learns its new id before anything
+ * goes there. */
 static bool renew_output(struct job *job, void *arg, struct err *err)
 {
     struct output *output = arg;
@@ -306,7 +307,8 @@ bool recover_look(struct job *job, struct err *err)
 
 /* ---- a producer replaced in the running process ---- */
 
-/* Those of an earlier sink stay: refusals in several partitions would else make each other forgotten without end. */
+/* Those of an earlier sink stay: refusals in several partitions would else make each other
+ * forgotten without end. */
 static void keep_suspects(struct job *job)
 {
     size_t count;
@@ -425,7 +427,8 @@ bool recover_look_at_gaps(struct job *job, struct err *err)
     return ok;
 }
 
-/* What came since the first look: the gaps between our own records, and what lies behind the last of them. */
+/* What came since the first look: the gaps between our own records, and what lies behind the last
+ * of them. */
 static bool second_look(struct job *job, struct err *err)
 {
     struct look look;

@@ -13,7 +13,8 @@ struct job;
  * names). */
 void recover_seed(const struct job *job, struct delivered *delivered);
 
-/* At start, with a batch in doubt: the reader of its outputs connects while other things are asked. */
+/* At start, with a batch in doubt: the reader of its outputs connects while other things are
+ * asked. */
 MUST_CHECK bool recover_prepare(struct job *job, struct err *err);
 
 /* At start, job->outputs being arranged and the ledger's rows known: looks through the tail of

@@ -100,8 +100,8 @@ static void suspect_add(struct sink *sink, const struct sink_origin *origin, siz
         (struct sink_suspect){.range = origin->range, .output = output, .until = origin->offset};
 }
 
-/* The broker's own words (rd_kafka_message_produce_errstr) can't be read: librdkafka 2.8 frees them before its report is
- * served. */
+/* The broker's own words (rd_kafka_message_produce_errstr) can't be read: librdkafka 2.8 frees them
+ * before its report is served. */
 static void note_failure(struct sink *sink, const rd_kafka_message_t *message, size_t output,
                          const struct sink_origin *origin)
 {
@@ -273,7 +273,8 @@ static struct sink_topic *topic_of(struct sink *sink, size_t output)
     return topic;
 }
 
-/* Our headers go behind those that the record has. A record that found the queue full comes again with them. */
+/* Our headers go behind those that the record has. A record that found the queue full comes again
+ * with them. */
 static rd_kafka_headers_t *put_headers(struct sink_record *record)
 {
     if (!record->headers_complete) {
@@ -317,7 +318,8 @@ static rd_kafka_error_t *produce(struct sink *sink, struct sink_record *record)
     return rd_kafka_produceva(sink->producer, fields, sizeof(fields) / sizeof(fields[0]));
 }
 
-/* A refusal makes the producer fatal a moment before its report comes, and only the report says for which records. */
+/* A refusal makes the producer fatal a moment before its report comes, and only the report says for
+ * which records. */
 static void look_for_fatal(struct sink *sink)
 {
     char why[256];

@@ -72,8 +72,8 @@ struct sink_options {
 MUST_CHECK bool sink_new(const struct sink_options *options, struct sink **sink_out,
                          struct err *err);
 
-/* Takes back what is queued and in flight: every cookie is released, and what was refused is among the suspects. The sink is
- * good for nothing but sink_free afterwards. */
+/* Takes back what is queued and in flight: every cookie is released, and what was refused is among
+ * the suspects. The sink is good for nothing but sink_free afterwards. */
 void sink_purge(struct sink *sink);
 
 /* Purges what is queued and in flight, gives every cookie back and destroys the producer, under the
@@ -96,8 +96,8 @@ void sink_flush(struct sink *sink, int timeout_ms);
 
 uint64_t sink_in_flight(const struct sink *sink);
 
-/* false when the sink is broken: says which partition and why. ERR_PRODUCER, or ERR_DECISION where a permission is
- * missing, which no new producer has either. */
+/* false when the sink is broken: says which partition and why. ERR_PRODUCER, or ERR_DECISION where
+ * a permission is missing, which no new producer has either. */
 MUST_CHECK bool sink_check(const struct sink *sink, struct err *err);
 
 /* Waits until nothing is in flight, the sink is broken, or patience ends. */

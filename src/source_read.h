@@ -83,8 +83,9 @@ MUST_CHECK bool source_take(struct source *source, size_t index, rd_kafka_messag
  * beyond `until` the range is done. */
 MUST_CHECK bool source_skip(struct source *source, size_t index, int64_t offset, struct err *err);
 
-/* Leader epoch of the last record taken from ranges[index]; the range's own when none was. When no record stands at the
- * end of a range that is done (transaction markers, aborted data), the range's end_epoch. */
+/* Leader epoch of the last record taken from ranges[index]; the range's own when none was. When no
+ * record stands at the end of a range that is done (transaction markers, aborted data), the range's
+ * end_epoch. */
 int32_t source_leader_epoch(const struct source *source, size_t index);
 
 #endif

@@ -13,8 +13,9 @@ struct job;
  * for brokers as long as it takes, unless stopped. */
 MUST_CHECK bool start_run(struct job *job, struct err *err);
 
-/* Before a plan: asks the topic ids again, beside the question for the ends; then compares them. A topic that was made
- * anew meanwhile is ERR_DECISION. Where ids are not told (not permitted, a mock) nothing waits for them. */
+/* Before a plan: asks the topic ids again, beside the question for the ends; then compares them. A
+ * topic that was made anew meanwhile is ERR_DECISION. Where ids are not told (not permitted, a
+ * mock) nothing waits for them. */
 void start_ask_ids(struct job *job);
 MUST_CHECK bool start_check_ids(struct job *job, struct err *err);
 

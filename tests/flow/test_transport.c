@@ -1,8 +1,9 @@
-/* The whole program against a cluster that answers oddly: errors of each kind of request, connections that break, brokers
- * that go, leaders that move. Every input record must be in the output once, in its order, by a reader of our own.
+/* The whole program against a cluster that answers oddly: errors of each kind of request,
+ * connections that break, brokers that go, leaders that move. Every input record must be in the
+ * output once, in its order, by a reader of our own.
  *
- * The mock doesn't recognise a request that is sent again, so what was executed must have been answered: the answers that
- * get lost are tested against a real broker (tests/broker). */
+ * The mock doesn't recognise a request that is sent again, so what was executed must have been
+ * answered: the answers that get lost are tested against a real broker (tests/broker). */
 #include "support_mock.h"
 
 #include "mem.h"
@@ -256,7 +257,8 @@ static void feed(struct run *run, int first, int count)
     }
 }
 
-/* The service stands still while it is fed and something is prepared for it, which would else happen to the feeder. */
+/* The service stands still while it is fed and something is prepared for it, which would else
+ * happen to the feeder. */
 static void feed_still(struct run *run, int first, int count)
 {
     kill(run->pid, SIGSTOP);
