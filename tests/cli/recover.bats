@@ -85,13 +85,14 @@ run_it() {
 @test "a ledger in the middle of a person's write transaction can be looked at" {
     make_ledger job.db
     coproc sqlite3 job.db
+    person=$COPROC_PID # bash forgets it when the person is gone
     echo "BEGIN IMMEDIATE; SELECT 'locked';" >&"${COPROC[1]}"
     read -r answer <&"${COPROC[0]}"
     [ "$answer" = locked ]
     run_it verify job.db
     [ "$status" -eq 0 ]
     echo ".quit" >&"${COPROC[1]}"
-    wait "$COPROC_PID"
+    wait "$person"
 }
 
 @test "what is no ledger is refused with 65, and says why" {
