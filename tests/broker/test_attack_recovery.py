@@ -1,9 +1,12 @@
 """Attacks on recovery: crashes at awkward moments, and what changes between a crash and the restart."""
 
 import base64
+import shutil
 import time
 
 import pytest
+
+from service import Service
 
 DAY_MS = 86_400_000
 BAD = 59     # the last of a request of 10
@@ -188,3 +191,60 @@ def test_many_refused_records_in_every_partition(new_job, topics):
     job.assert_exactly_once(36_000, absent=absent)
     assert len(fetch_all(topics, error)) == len(absent) == 12
     assert events(job, "double") == []
+
+
+def test_a_copy_that_runs_beside_its_original_is_noticed(new_job, tmp_path):
+    """In this mode it can't be prevented; one of them at least ends and says so."""
+    job = new_job(settings={"batch.interval.ms": 100})
+    job.feed(300)
+    assert job.service.run("--until-end") == 0, job.service.log_tail()
+    job.service.close_ledger()
+    copy = Service(tmp_path / "copy", {**job.service.settings, "ledger.path": tmp_path / "copy.db"})
+    shutil.copy(job.service.ledger, tmp_path / "copy.db")
+    try:
+        job.service.start()
+        copy.start()
+        deadline = time.monotonic() + 20
+        fed = 300
+        while job.service.running() and copy.running():
+            assert time.monotonic() < deadline, job.service.log_tail() + copy.log_tail()
+            job.feed(300, first=fed)
+            fed += 300
+            time.sleep(0.2)
+        ended = copy if not copy.running() else job.service
+        assert ended.wait() == 77, ended.log_tail()
+        assert "copy of this ledger" in ended.log(), ended.log_tail()
+    finally:
+        copy.close()
+
+
+def test_what_a_checkpoint_accounts_for_may_be_deleted(new_job, topics):
+    job = new_job(inputs={"in": 1}, outputs={"out": 1})
+    out = f"{job.name}-out"
+    job.feed(40_000)
+    job.service.start(delay_us=300)
+    deadline = time.monotonic() + 30
+    while True:
+        row = job.service.one("SELECT max(checkpoint_offset) FROM oncesink_batch_output")
+        if row and row[0]:
+            break
+        assert time.monotonic() < deadline, job.service.log_tail()
+        time.sleep(0.05)
+    topics("delete_records", before={out: {0: row[0]}})
+    job.service.kill()
+    assert job.service.run("--until-end") == 0, job.service.log_tail()
+    result = job.check()
+    assert result["missing"] == row[0] and result["doubled"] == result["out_of_order"] == 0, result
+    assert events(job, "double") == []
+
+
+def test_an_output_that_lost_what_a_recovery_must_see_stops_the_job(new_job, topics):
+    job = new_job(inputs={"in": 1}, outputs={"out": 1})
+    job.feed(4000)
+    job.service.start(delay_us=500)
+    in_doubt_with(job, 300)
+    topics("delete_records", before={f"{job.name}-out": {0: 100}})
+    for _ in range(2):
+        assert job.service.run("--until-end") == 77, job.service.log_tail()
+        assert "log begins at 100" in job.service.log(), job.service.log_tail()
+    assert job.service.in_doubt()
