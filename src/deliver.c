@@ -279,9 +279,10 @@ static bool take(struct job *job, size_t read, bool *moved_out, struct err *err)
 /* Sends from the hand, a slice at most: between slices the loop looks around. */
 static bool empty_hand(struct job *job, bool *moved_out, struct err *err)
 {
+    const unsigned slice = failpoint_slice(HAND_SLICE);
     struct hand *hand = &job->hand;
 
-    for (unsigned sent = 0; hand->at < hand->count && sent < HAND_SLICE; sent++) {
+    for (unsigned sent = 0; hand->at < hand->count && sent < slice; sent++) {
         bool moved = false;
 
         if (job->sent == 1 && failpoint("deliver-first")) {

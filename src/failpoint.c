@@ -47,7 +47,7 @@ static const char *const NAMES[] = {
 enum { NAME_COUNT = sizeof(NAMES) / sizeof(NAMES[0]) };
 
 /* Short sleeps last longer than asked for: they are saved up to this much and slept in one go. */
-enum { DELAY_US_MIN = 1000 };
+enum { DELAY_US_MIN = 1000, SLICE_US_MAX = 100000 };
 
 enum action { ACTION_NONE, ACTION_KILL, ACTION_ERROR };
 
@@ -162,6 +162,17 @@ void failpoint_delay_record(void)
                              .tv_nsec = (long)(state.owed_us % 1000000) * 1000};
     state.owed_us = 0;
     nanosleep(&time, NULL);
+}
+
+unsigned failpoint_slice(unsigned most)
+{
+    uint64_t fit;
+
+    if (!state.read) {
+        read_environment();
+    }
+    fit = state.delay_us == 0 ? most : SLICE_US_MAX / state.delay_us;
+    return fit < most ? (unsigned)fit + 1 : most;
 }
 
 void failpoint_list(void)

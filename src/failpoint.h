@@ -14,6 +14,9 @@
 #ifdef ONCESINK_FAILPOINTS
 bool failpoint(const char *name);
 void failpoint_delay_record(void);
+/* How many records a loop may send before it looks around: fewer than `most` when each is
+ * delayed. */
+unsigned failpoint_slice(unsigned most);
 void failpoint_list(void); /* the names, one a line, on stdout */
 #else
 static inline bool failpoint(const char *name)
@@ -23,6 +26,10 @@ static inline bool failpoint(const char *name)
 }
 static inline void failpoint_delay_record(void)
 {
+}
+static inline unsigned failpoint_slice(unsigned most)
+{
+    return most;
 }
 #endif
 

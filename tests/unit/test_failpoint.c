@@ -129,7 +129,8 @@ static void the_delay_adds_up(void **state)
         }
         clock_gettime(CLOCK_MONOTONIC, &end);
         took_us = (end.tv_sec - begin.tv_sec) * 1000000 + (end.tv_nsec - begin.tv_nsec) / 1000;
-        _exit(took_us >= 20000 ? 0 : 1);
+        _exit(took_us >= 20000 && failpoint_slice(2000) == 1001 && failpoint_slice(10) == 10 ? 0
+                                                                                             : 1);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
@@ -159,6 +160,7 @@ static void a_build_for_use_has_no_failpoints(void **state)
     setenv("ONCESINK_FAILPOINT", "plan-before-commit:kill", 1);
     assert_false(failpoint("plan-before-commit"));
     failpoint_delay_record();
+    assert_int_equal(failpoint_slice(1000), 1000);
 }
 
 int main(void)
