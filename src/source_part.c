@@ -82,12 +82,29 @@ int source_part_compare(const struct source_part *part, const char *topic, int32
 void source_part_restart(struct source_part *part, int64_t offset)
 {
     drop_kept(part);
-    part->position_old = part->assigned; /* from now on, until it was seen reset */
+    part->position_old |= part->assigned; /* from now on, until it was seen reset */
     part->assigned = true;
     part->event = -1;
     part->next = part->seen = offset;
     part->gone_ms = part->idle_ms = 0;
     part->trouble = SOURCE_FINE;
+}
+
+void source_part_leave(struct source_part *part)
+{
+    drop_kept(part);
+    part->position_old |= part->assigned;
+    part->assigned = false;
+}
+
+bool source_part_near_end(const struct source_part *part, int64_t near)
+{
+    int64_t low;
+    int64_t high;
+
+    return rd_kafka_get_watermark_offsets(part->client, part->topic, part->partition, &low,
+                                          &high) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+           high >= part->next && high - part->next <= near;
 }
 
 void source_part_skip(struct source_part *part, int64_t offset)

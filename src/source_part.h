@@ -13,6 +13,7 @@ struct source_part {
     rd_kafka_queue_t *queue;
     rd_kafka_topic_partition_list_t *self; /* it alone: for asking the position */
     bool assigned;
+    bool wanted;               /* a range of the batch is of it */
     bool position_old;         /* the position may be that of an earlier assignment */
     int64_t event;             /* the highest position that an event explains; −1 = none */
     int64_t next;              /* first offset not handed out */
@@ -37,6 +38,12 @@ int source_part_compare(const struct source_part *part, const char *topic, int32
 
 /* It has been assigned at `offset`: nothing is kept, nothing has come. */
 void source_part_restart(struct source_part *part, int64_t offset);
+
+/* It is assigned no more: nothing is kept. */
+void source_part_leave(struct source_part *part);
+
+/* As far as the last answer tells, the log ends at most `near` offsets behind `next`. */
+bool source_part_near_end(const struct source_part *part, int64_t near);
 
 /* Drops what is kept below `offset`, which is at most `seen`. */
 void source_part_skip(struct source_part *part, int64_t offset);

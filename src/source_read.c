@@ -30,6 +30,7 @@ enum {
     GONE_MS_MAX = 30000,
     DAMAGED_TRIES = 5,
     LOG_START_MS = 2000,
+    FAR_OFFSETS = 2000, /* a range with more than this to go */
 };
 
 struct source {
@@ -243,6 +244,64 @@ static bool change_end(struct source *source, struct change *change, struct err 
     return fine;
 }
 
+/* ── one with a backlog must not wait for those that are at their end ────────────────────────── */
+
+/* A consumer has one fetch under way per broker. Sent while the queue of the partition with a
+ * backlog is full, it asks for the others only, and the broker keeps it until they have something,
+ * or for fetch.wait.max.ms; only then is the backlog read on. So while a range has far to go, those
+ * that have little to give are left, and what was fetched of them beyond their ranges is fetched
+ * again when they are read again: little is an eighth of what the far one has to go. */
+
+static int64_t little(const struct source *source)
+{
+    int64_t far = 0;
+
+    for (size_t i = 0; i < source->range_count; i++) {
+        int64_t left = source->ranges[i].until - source->reading[i]->next;
+
+        far = left > far ? left : far;
+    }
+    return far > FAR_OFFSETS ? far / 8 : -1;
+}
+
+static void leave_part(struct change *change, struct source_part *part)
+{
+    log_debug("input %s[%" PRId32 "] has little to give behind %" PRId64 " and is left",
+              part->topic, part->partition, part->next);
+    rd_kafka_topic_partition_list_add(change->leave, part->topic, part->partition);
+    source_part_leave(part);
+}
+
+/* Those that aren't read in this batch. */
+static void leave_unwanted(struct source *source, struct change *change)
+{
+    int64_t near = little(source);
+
+    for (size_t i = 0; near >= 0 && i < source->part_count; i++) {
+        struct source_part *part = source->parts[i];
+
+        if (part->assigned && !part->wanted && source_part_near_end(part, near)) {
+            leave_part(change, part);
+        }
+    }
+}
+
+/* One whose range is done. */
+static bool leave_done(struct source *source, struct source_part *part, struct err *err)
+{
+    int64_t near = little(source);
+    struct change change;
+
+    if (near < 0 || !part->assigned || !source_part_near_end(part, near)) {
+        return true;
+    }
+    change_begin(&change);
+    leave_part(&change, part);
+    return change_end(source, &change, err);
+}
+
+/* ── a batch begins, or goes on elsewhere ────────────────────────────────────────────────────── */
+
 bool source_begin(struct source *source, const struct definition *definition,
                   const struct range *ranges, size_t count, struct err *err)
 {
@@ -253,6 +312,9 @@ bool source_begin(struct source *source, const struct definition *definition,
     source->range_count = count;
     source->reading = mem_grow(source->reading, count, sizeof(source->reading[0]));
     change_begin(&change);
+    for (size_t i = 0; i < source->part_count; i++) {
+        source->parts[i]->wanted = false;
+    }
     for (size_t i = 0; i < count; i++) {
         const struct range *range = &ranges[i];
         struct source_part *part =
@@ -265,8 +327,10 @@ bool source_begin(struct source *source, const struct definition *definition,
         }
         part->epoch = range->leader_epoch;
         part->idle_ms = 0;
+        part->wanted = true;
         source->reading[i] = part;
     }
+    leave_unwanted(source, &change);
     return change_end(source, &change, err);
 }
 
@@ -450,6 +514,10 @@ bool source_take(struct source *source, size_t index, rd_kafka_message_t **messa
         part->next = until;
         part->epoch = source->ranges[index].end_epoch; /* it may not be the last record's */
         taken.position = taken.stalled ? taken.position : until;
+    }
+    if (taken.done && !leave_done(source, part, err)) {
+        free_messages(messages, taken.count);
+        return false;
     }
     if (!taken.done && taken.count == 0) {
         taken.trouble = part->trouble;

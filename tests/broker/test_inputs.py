@@ -171,3 +171,19 @@ def test_an_input_topic_made_anew_stops_the_job(new_job, topics, running):
     assert code == 77, job.service.log_tail()
     assert topic in job.service.log()
     assert job.tally()["records"] == 300
+
+
+def test_a_backlog_in_one_partition_with_a_trickle_in_the_others(new_job, topics):
+    """The trickle's partitions are left while the backlog is read, and taken up again and again."""
+    job = new_job(settings={"batch.interval.ms": 50, "batch.max.records": 10_000,
+                            "log.level": "debug"})
+    topic = f"{job.name}-in"
+    topics("feed", topics={topic: [2]}, count=150_000, style="plain")
+    trickle = topics.begin("feed", topics={topic: [0, 1]}, count=1500, first=200_000, rate=300,
+                           style="plain")
+    job.service.start()
+    trickle.result()
+    job.await_relayed(151_500)
+    assert job.service.log().count("and is left") >= 5
+    job.service.stop()
+    job.assert_exactly_once(151_500)

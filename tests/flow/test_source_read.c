@@ -211,6 +211,36 @@ static void a_partition_added_leaves_the_others_as_they_are(void **state)
     source_free(source);
 }
 
+/* While partition 1 has far to go, partition 0, which has next to nothing to give, is left, and assigned again when it
+ * is read again: with what was fetched beyond its range, and what was written since. */
+static void a_partition_left_for_one_with_a_backlog_comes_back_whole(void **state)
+{
+    enum { FAR = 6000 };
+    struct mock *mock = *state;
+    struct source *source = new_source(mock);
+    struct range first[] = {range(0, 0, 30), range(1, 0, FAR)};
+    struct range second[] = {range(0, 30, 50), range(1, FAR, 2 * FAR)};
+    struct range third[] = {range(1, 2 * FAR, 3 * FAR)};
+    struct range fourth[] = {range(0, 50, 60), range(1, 3 * FAR, 3 * FAR + 10)};
+
+    new_topic(mock, PARTITIONS);
+    mock_feed(mock, topic, 0, 0, 40);
+    mock_feed(mock, topic, 1, 0, 2 * FAR);
+    begin(source, first, 2);
+    read_all(source, first, 2);
+    mock_feed(mock, topic, 0, 40, 20);
+    second[0].leader_epoch = source_leader_epoch(source, 0);
+    second[1].leader_epoch = source_leader_epoch(source, 1);
+    begin(source, second, 2);
+    read_all(source, second, 2);
+    mock_feed(mock, topic, 1, 2 * FAR, FAR + 10);
+    begin(source, third, 1);
+    read_all(source, third, 1);
+    begin(source, fourth, 2);
+    read_all(source, fourth, 2);
+    source_free(source);
+}
+
 /* librdkafka's position is one too high once the end of the partition was met: what is written
  * there afterwards must come all the same. */
 static void an_end_met_before_a_record_was_written_hides_nothing(void **state)
@@ -427,6 +457,7 @@ int main(void)
         cmocka_unit_test(what_was_fetched_beyond_a_range_is_kept_for_the_next),
         cmocka_unit_test(a_batch_begun_again_is_read_from_its_start),
         cmocka_unit_test(a_partition_added_leaves_the_others_as_they_are),
+        cmocka_unit_test(a_partition_left_for_one_with_a_backlog_comes_back_whole),
         cmocka_unit_test(an_end_met_before_a_record_was_written_hides_nothing),
         cmocka_unit_test(skipping_goes_on_behind_what_is_lost),
         cmocka_unit_test(a_position_beyond_the_log_is_told_and_can_be_tried_again),
