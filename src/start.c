@@ -280,6 +280,20 @@ static bool learn_ids(struct job *job, struct err *err)
 
 /* ---- outputs ---- */
 
+/* An output that nothing was settled in yet is the topic that the plan was made for: made anew, it is
+ * another one. */
+static void name_outputs(struct job *job, const struct definition *definition)
+{
+    for (size_t i = 0; i < job->outputs.count; i++) {
+        struct output *output = &job->outputs.items[i];
+        int named = definition_find_output(definition, output->topic);
+
+        if (named >= 0 && output->topic_id[0] == '\0') {
+            memcpy(output->topic_id, definition->outputs[named].topic_id, TOPIC_ID_SIZE);
+        }
+    }
+}
+
 static bool arrange_outputs(struct job *job, const struct definition *definition, struct err *err)
 {
     struct ledger_outputs rows;
@@ -302,6 +316,7 @@ static bool arrange_outputs(struct job *job, const struct definition *definition
         memcpy(output->topic_id, rows.items[i].topic_id, TOPIC_ID_SIZE);
     }
     ledger_outputs_deinit(&rows);
+    name_outputs(job, definition);
     return true;
 }
 

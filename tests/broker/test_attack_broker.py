@@ -2,6 +2,7 @@
 late, elections, limits that change while it runs."""
 
 import os
+import random
 import signal
 import time
 
@@ -62,9 +63,9 @@ def test_answers_that_come_too_late_are_neither_lost_nor_doubled(own, at, new_jo
     assert doubles(job) == []
 
 
-def test_a_broker_that_stood_still_serves_the_dead_first(own, at, new_job):
+def test_a_broker_that_stood_still_serves_the_dead_first(own, at, new_job, full):
     """The requests of a killed process lie in the broker, which wakes long after the next start."""
-    for turn in range(3):
+    for _ in range(3 if full else 1):
         job = new_job(at=at)
         job.feed(40_000)
         job.service.start(delay_us=20)
@@ -121,3 +122,31 @@ def test_a_smaller_max_message_bytes_while_running(own, at, new_job):
     job.await_relayed(33_000, timeout_s=40)
     job.service.stop()
     job.assert_exactly_once(33_000)
+
+
+def test_a_broker_and_a_service_that_die_in_turns(own, at, new_job, full):
+    """Also both at once, and in recovery."""
+    draw = random.Random(5)
+    job = new_job(at=at, settings={"recovery.settle.ms": 300})
+    fed = 0
+    for turn in range(9 if full else 3):
+        job.feed(4000, first=fed)
+        fed += 4000
+        if not job.service.running():
+            job.service.start(delay_us=draw.choice([0, 100, 300]))
+        time.sleep(draw.uniform(0.2, 1.5))
+        getattr(own, draw.choice(["kill", "stop"]))()
+        if turn % 2 == 0:
+            job.service.kill()
+            job.service.start(delay_us=100)
+        time.sleep(draw.uniform(0.1, 1))
+        own.start()
+        time.sleep(draw.uniform(0, 1.5))
+        if turn % 3 == 2:
+            job.service.kill()
+    if not job.service.running():
+        job.service.start()
+    job.await_relayed(fed)
+    job.service.stop()
+    job.assert_exactly_once(fed)
+    assert doubles(job) == []

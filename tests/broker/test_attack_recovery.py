@@ -1,6 +1,7 @@
 """Attacks on recovery: crashes at awkward moments, and what changes between a crash and the restart."""
 
 import base64
+import os
 import shutil
 import time
 
@@ -8,6 +9,7 @@ import pytest
 
 from service import Service
 
+FULL = os.environ.get("ONCESINK_FULL") == "1"
 DAY_MS = 86_400_000
 BAD = 59     # the last of a request of 10
 
@@ -248,3 +250,75 @@ def test_an_output_that_lost_what_a_recovery_must_see_stops_the_job(new_job, top
         assert job.service.run("--until-end") == 77, job.service.log_tail()
         assert "log begins at 100" in job.service.log(), job.service.log_tail()
     assert job.service.in_doubt()
+
+
+def test_what_a_dead_process_writes_late_doubles_one_record_at_most(new_job, topics):
+    """It lands behind the read-back: the first record travels alone, and finds it (R5)."""
+    job = new_job(inputs={"in": 1}, outputs={"out": 1})
+    out, late = f"{job.name}-out", 50
+    job.feed(2000)
+    job.service.start(delay_us=500)
+    in_doubt_with(job, 300)
+    there = fetch_all(topics, out)
+    first = len(there)
+    sources = fetch_all(topics, f"{job.name}-in")[first:first + late]
+    fields = base64.b64decode(dict(there[-1]["headers"])["oncesink"]).decode().split("/")
+    assert int(fields[7]) == first - 1
+    records = [{**{part: source[part] for part in ("key", "value", "timestamp")},
+                "topic": out, "partition": 0,
+                "headers": source["headers"] + [["oncesink", base64.b64encode("/".join(
+                    fields[:7] + [str(first + at), "0"]).encode()).decode()]]}
+               for at, source in enumerate(sources)]
+    job.service.start(delay_us=1_500_000)   # before each record: before the first one of all
+    job.service.await_log("recovery of batch")
+    topics("produce", records=records)
+    job.await_relayed(first + late + 1)
+    time.sleep(0.5)
+    job.service.kill()
+    assert job.service.run("--until-end") == 0, job.service.log_tail()
+    result = job.check()
+    assert result["missing"] == 0 and result["doubled"] == 1, result
+    assert len(events(job, "double")) >= 1
+
+
+@pytest.mark.parametrize("trouble", ["strict", "missing"] if FULL else ["strict"])  # 30 s are waited
+def test_an_error_topic_that_refuses_stops_the_job_until_it_takes(new_job, topics, trouble):
+    job = new_job(inputs={"in": 2}, outputs={"out": 2}, configs={"out": {"max.message.bytes": 10_000}},
+                  settings={"on.bad.record": "set-aside"})
+    topic, error = f"{job.name}-in", f"{job.name}-error"
+    job.service.settings["error.topic"] = error
+    if trouble == "strict":
+        topics("create_topics", topics={error: {"partitions": 1,
+                                                "configs": {"max.message.bytes": 10_000}}})
+    job.feed(200)
+    topics("produce", records=[{"topic": topic, "partition": 1, "key": None, "headers": [],
+                                "value": base64.b64encode(b"x" * 30_000).decode()}])
+    job.feed(2000, first=1000)
+    assert job.service.run("--until-end", timeout_s=50) == 77, job.service.log_tail()
+    assert error in job.service.log()
+    if trouble == "strict":
+        assert job.service.run("--until-end") == 77, job.service.log_tail()
+        topics("alter_configs", topic=error, configs={"max.message.bytes": 1_000_000})
+    else:
+        topics("create_topics", topics={error: {"partitions": 1}})
+    if trouble == "strict":     # it was decided before, and stays so
+        job.service.settings["on.bad.record"] = "stop"
+    assert job.service.run("--until-end") == 0, job.service.log_tail()
+    job.assert_exactly_once(2200, absent=[[topic, 1, 100]])
+    assert len(fetch_all(topics, error)) == 1
+
+
+def test_an_output_made_anew_in_mid_batch_stops_the_job(new_job, topics):
+    job = new_job(inputs={"in": 1}, outputs={"out": 1})
+    out = f"{job.name}-out"
+    job.feed(20_000)
+    job.service.start(delay_us=300)
+    deadline = time.monotonic() + 20
+    while job.tally()["records"] < 500:
+        assert time.monotonic() < deadline, job.service.log_tail()
+        time.sleep(0.01)
+    topics("delete_topics", topics=[out])
+    topics("create_topics", topics={out: {"partitions": 1}})
+    assert job.service.wait(40) == 77, job.service.log_tail()
+    assert out in job.service.log() and job.service.in_doubt()
+    assert job.service.run() == 77, job.service.log_tail()
