@@ -280,8 +280,8 @@ static bool learn_ids(struct job *job, struct err *err)
 
 /* ---- outputs ---- */
 
-/* An output that nothing was settled in yet is the topic that the plan was made for: made anew, it is
- * another one. */
+/* An output that nothing was settled in yet is the topic that the plan was made for: made anew, it
+ * is another one. */
 static void name_outputs(struct job *job, const struct definition *definition)
 {
     for (size_t i = 0; i < job->outputs.count; i++) {

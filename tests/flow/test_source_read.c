@@ -211,8 +211,9 @@ static void a_partition_added_leaves_the_others_as_they_are(void **state)
     source_free(source);
 }
 
-/* While partition 1 has far to go, partition 0, which has next to nothing to give, is left, and assigned again when it
- * is read again: with what was fetched beyond its range, and what was written since. */
+/* While partition 1 has far to go, partition 0, which has next to nothing to give, is left, and
+ * assigned again when it is read again: with what was fetched beyond its range, and what was
+ * written since. */
 static void a_partition_left_for_one_with_a_backlog_comes_back_whole(void **state)
 {
     enum { FAR = 6000 };
