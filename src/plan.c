@@ -189,17 +189,44 @@ static bool take_tick(struct job *job, int64_t started_ms, int64_t *tick_out, st
                         "%" PRId64 " missed ticks collapsed into one", collapsed);
 }
 
+/* Interval 0: a batch takes what the cap allows for the time since the last plan, and at least the
+ * minimum. It is due only when that time is worth the minimum, or a cap per second would mean
+ * nothing: each of a thousand batches a second would take one record. */
+static bool is_worth_it(const struct job *job, int64_t now_ms)
+{
+    int64_t largest = 0;
+
+    if (job->tick.interval_ms > 0) {
+        return true;
+    }
+    for (size_t i = 0; i < job->inputs.count; i++) {
+        int64_t cap =
+            config_cap_of(job->config, job->inputs.items[i].topic, job->inputs.items[i].partition);
+
+        if (cap <= 0) {
+            return true; /* no cap, or one beside others that gives the minimum at any time */
+        }
+        largest = cap > largest ? cap : largest;
+    }
+    return (double)(now_ms - job->planned_ms) / 1000 * (double)largest >=
+           (double)job->config->rate_min_per_partition;
+}
+
 bool plan_prepare(struct job *job, int wait_ms, struct batch *batch, bool *made_out,
                   struct err *err)
 {
     int64_t started_ms = clock_now_ms(&job->clock);
     size_t count;
-    struct ends_item *items = ask_items(job, &count);
+    struct ends_item *items;
     struct patience patience = job_patience(job, wait_ms >= 0 ? wait_ms : ENDS_WAIT_MS);
     int64_t tick_ms;
     bool ok;
 
     *made_out = false;
+    if (!is_worth_it(job, started_ms)) {
+        return true;
+    }
+    items = ask_items(job, &count);
     start_ask_ids(job);
     ok = ends_get(job->ask,
                   job->config->isolation == ISOLATION_READ_COMMITTED ? ENDS_COMMITTED : ENDS_LAST,
