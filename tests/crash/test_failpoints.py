@@ -109,6 +109,7 @@ def kill_at(topics, folder, name):
 
 @pytest.fixture(scope="module")
 def deaths(request, topics, tmp_path_factory):
+    tmp_path_factory.getbasetemp()  # made here: threads would make one each
     side_by_side = SideBySide(
         request, "test_a_kill_at_a_named_step", "failpoint",
         lambda name: kill_at(topics, tmp_path_factory.mktemp("failpoint"), name),

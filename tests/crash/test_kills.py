@@ -62,6 +62,7 @@ def campaign(topics, folder, layout, size):
 @pytest.fixture(scope="module")
 def campaigns(request, topics, tmp_path_factory, full):
     size = FULL if full else CI
+    tmp_path_factory.getbasetemp()  # made here: threads would make one each
     side_by_side = SideBySide(
         request, "test_kills_between_plan_and_settlement", "layout",
         lambda layout: campaign(topics, tmp_path_factory.mktemp(layout), layout, size))
