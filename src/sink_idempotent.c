@@ -16,13 +16,13 @@
 #include "log.h"
 #include "mem.h"
 #include "provenance.h"
+#include "wait.h"
 #include "watchdog.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -404,24 +404,16 @@ bool sink_check(const struct sink *sink, struct err *err)
     return true;
 }
 
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 bool sink_drain(struct sink *sink, const struct patience *patience, struct err *err)
 {
-    int64_t end = monotonic_ms() + patience->timeout_ms;
+    int64_t end = wait_now_ms() + patience->timeout_ms;
 
     while (sink->in_flight > 0 && !sink->broken) {
         sink_flush(sink, FLUSH_SLICE_MS);
         if (patience->stopped != NULL && patience->stopped(patience->arg)) {
             return err_set(err, ERR_STOPPED, 0, "asked to stop with records on their way");
         }
-        if (patience->timeout_ms >= 0 && monotonic_ms() >= end && sink->in_flight > 0) {
+        if (patience->timeout_ms >= 0 && wait_now_ms() >= end && sink->in_flight > 0) {
             return err_set(err, ERR_TEMPORARY, 0, "no acknowledgement within %lld ms",
                            (long long)patience->timeout_ms);
         }

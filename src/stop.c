@@ -2,21 +2,13 @@
 #include "stop.h"
 
 #include "log.h"
+#include "wait.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
-
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 bool stop_init(struct stop *stop, bool graceful, int64_t timeout_ms, struct err *err)
 {
@@ -50,7 +42,7 @@ void stop_serve(struct stop *stop)
         }
         stop->signals++;
         if (stop->signals == 1) {
-            stop->first_ms = monotonic_ms();
+            stop->first_ms = wait_now_ms();
         }
         log_notice("signal %s: %s", strsignal((int)info.ssi_signo),
                    stop_forced(stop) ? "stopping at once"
@@ -69,5 +61,5 @@ bool stop_forced(const struct stop *stop)
         return false;
     }
     return !stop->graceful || stop->signals > 1 ||
-           monotonic_ms() - stop->first_ms > stop->timeout_ms;
+           wait_now_ms() - stop->first_ms > stop->timeout_ms;
 }
