@@ -14,7 +14,7 @@
 #include "protocol.h"
 #include "readback.h"
 #include "relay.h"
-#include "sink_idempotent.h"
+#include "sink.h"
 #include "source_ends.h"
 #include "source_read.h"
 #include "stop.h"

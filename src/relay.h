@@ -7,7 +7,7 @@
 #include "batch.h"
 #include "outputs.h"
 #include "provenance.h"
-#include "sink_idempotent.h"
+#include "sink.h"
 
 #include <librdkafka/rdkafka.h>
 

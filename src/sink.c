@@ -1,4 +1,4 @@
-/* Delivery mode `idempotent`: records out, acknowledgements in.
+/* Records out, acknowledgements in.
  *
  * The producer never gives up by itself (no message time-out, endless retries), so an
  * acknowledgement is success with an offset, or trouble that ends this producer:
@@ -10,7 +10,7 @@
  *
  * After the first trouble sink_add answers SINK_BROKEN. What is still acknowledged until sink_free
  * is noted as usual. */
-#include "sink_idempotent.h"
+#include "sink.h"
 
 #include "kafka_client.h"
 #include "log.h"

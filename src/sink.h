@@ -1,4 +1,4 @@
-/* Delivery mode `idempotent`: records out, acknowledgements in (R1, R2, C1).
+/* Records out, acknowledgements in (R1, R2, C1), in both delivery modes.
  *
  *     sink_new → sink_batch → sink_add… / sink_poll… → (sink_drain) → next sink_batch … → sink_free
  *
@@ -7,8 +7,8 @@
  * purged. An acknowledgement with a valid offset is noted in the batch's `delivered` table and in
  * the outputs; anything else makes the sink *broken*: it takes no more, and the caller replaces it
  * (sink_free, recovery, sink_new). Main thread. */
-#ifndef SINK_IDEMPOTENT_H
-#define SINK_IDEMPOTENT_H
+#ifndef SINK_H
+#define SINK_H
 
 #include "config.h"
 #include "delivered.h"
