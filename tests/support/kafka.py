@@ -85,23 +85,29 @@ def free_ports(count):
 
 
 class Kafka:
-    def __init__(self, **properties):
+    def __init__(self, memory="512m", **properties):
         """Properties with dots are given as keyword arguments with underscores."""
+        self.memory = memory
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="oncesink-kafka-"))
-        self.port, controller_port = free_ports(2)
+        self.port, self.controller_port = free_ports(2)
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.log_path = self.dir / "kafka.log"
         self.process = None
-        text = PROPERTIES.format(port=self.port, controller_port=controller_port,
+        text = PROPERTIES.format(port=self.port, controller_port=self.controller_port,
                                  data=self.dir / "data")
-        text += "".join(f"{name.replace('_', '.')}={value}\n"
-                        for name, value in properties.items())
         self.file = self.dir / "kafka.properties"
         self.file.write_text(text)
+        self.configure(**properties)
+
+    def configure(self, **properties):
+        """For the next start; a property that is there already gets this value."""
+        with self.file.open("a") as file:
+            file.writelines(f"{name.replace('_', '.')}={value}\n"
+                            for name, value in properties.items())
 
     def __enter__(self):
         try:
-            self._format()
+            self.format()
             self.start()
         except BaseException:
             self.__exit__()
@@ -118,7 +124,7 @@ class Kafka:
         return ["java", f"-Xmx{memory}", "-XX:+UseSerialGC", "-Xshare:auto",
                 "-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp", classpath(), *arguments]
 
-    def _format(self):
+    def format(self):
         subprocess.run(
             self._java("128m", "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format",
                        "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", str(self.file)),
@@ -127,17 +133,23 @@ class Kafka:
 
     def start(self):
         """Starts it and waits until it serves; on the same ports and data each time."""
-        mark = self.log_path.stat().st_size
+        self.launch()
+        self.await_ready()
+
+    def launch(self):
+        self._mark = self.log_path.stat().st_size
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                self._java("512m", "kafka.Kafka", str(self.file)), stdout=log, stderr=log,
+                self._java(self.memory, "kafka.Kafka", str(self.file)), stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, cwd=self.dir, preexec_fn=die_with_parent)
+
+    def await_ready(self):
         deadline = time.monotonic() + READY_S_MAX
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
             with self.log_path.open("rb") as log:
-                log.seek(mark)
+                log.seek(self._mark)
                 if b"Kafka Server started" in log.read():
                     return
             time.sleep(0.05)

@@ -61,6 +61,8 @@ public final class Peer {
         Map.entry("describe_topics", Topics::describe),
         Map.entry("alter_configs", Topics::alterConfigs),
         Map.entry("ends", Topics::ends),
+        Map.entry("leaders", Leaders::tell),
+        Map.entry("move_leaders", Leaders::move),
         Map.entry("group_offsets", Groups::offsets),
         Map.entry("alter_group", Groups::alter),
         Map.entry("delete_group", Groups::delete),

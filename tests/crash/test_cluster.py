@@ -1,0 +1,152 @@
+"""Three brokers in trouble: leaders move, coordinators move, one broker at a time is killed, stopped in
+order or stands still. Nothing is lost or doubled, the same process goes on all the time, and what has
+piled up is worked off when all brokers are back.
+
+One cluster and one chaos for all modes; each mode is a job with topics of its own. CI: 40 s of chaos.
+ONCESINK_FULL=1: 10 minutes.
+"""
+
+import collections
+import random
+import re
+import time
+
+import pytest
+
+from cluster import INTERNAL, Cluster
+from job import Job
+from kills import assert_counts_agree
+from peer import PeerError
+
+MODES = {
+    "idempotent": {},
+}
+CHAOS_S, CHAOS_S_FULL = 40, 600
+RATE = 300              # records a second and mode
+DRAIN_S_MAX = 90
+
+
+class Chaos:
+    """Draws events until the time is over; nothing is broken any more when run() returns."""
+
+    def __init__(self, cluster, topics, names, seed):
+        self.cluster, self.topics, self.names = cluster, topics, names
+        self.random = random.Random(seed)
+        self.events = collections.Counter()
+
+    def run(self, seconds):
+        deck = []
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if not deck:        # every kind of event comes, in any order
+                deck = [self.leaders, self.leaders, self.coordinators, self.coordinators,
+                        self.kill, self.kill, self.stop, self.pause]
+                self.random.shuffle(deck)
+            event = deck.pop()
+            event()
+            self.events[event.__name__] += 1
+            time.sleep(self.random.uniform(0.2, 2))
+
+    def away(self):
+        time.sleep(self.random.uniform(0.2, 5))
+
+    def leaders(self):
+        self.move(self.names)
+
+    def coordinators(self):
+        self.move(INTERNAL)
+
+    def move(self, names):
+        try:
+            moved = self.topics("move_leaders", topics=names, seed=self.random.random())["moved"]
+            self.events["partitions moved"] += moved
+        except PeerError as trouble:    # the cluster was just busy with itself
+            print(f"leaders not moved: {trouble}")
+
+    def kill(self):
+        node = self.random.choice(self.cluster.nodes)
+        node.kill()
+        self.away()
+        node.start()
+
+    def stop(self):
+        node = self.random.choice(self.cluster.nodes)
+        node.stop()
+        self.away()
+        node.start()
+
+    def pause(self):
+        node = self.random.choice(self.cluster.nodes)
+        node.pause()
+        self.away()
+        node.resume()
+
+
+def await_drained(job, count):
+    """Until the ledger has settled count records of input; returns how long that took."""
+    began = time.monotonic()
+    while True:
+        settled = job.service.one("SELECT sum(next_offset) AS n FROM oncesink_input")["n"]
+        if settled >= count:
+            return time.monotonic() - began
+        assert job.service.running(), job.service.log_tail()
+        assert time.monotonic() - began < DRAIN_S_MAX, (
+            f"{settled} of {count} settled {DRAIN_S_MAX} s after all brokers were back:\n"
+            f"{job.service.log_tail(20000)}")
+        time.sleep(0.1)
+
+
+def make_internal_topics(topics):
+    """The topics that Kafka makes when they are first needed."""
+    warm_up = "warm-up"
+    topics("create_topics", topics={warm_up: {"partitions": 1}})
+    topics("feed", topics={warm_up: [0]}, count=1, transaction=1)
+    topics("alter_group", group=warm_up, offsets={warm_up: {0: 0}})
+
+
+@pytest.fixture(scope="module")
+def troubled(request, peer, tmp_path_factory, full):
+    """Runs the chaos over all modes: {mode: (job, records fed, seconds to drain)}, and a line."""
+    jobs = {}
+    with Cluster() as cluster:
+        topics = peer.at(cluster.bootstrap)
+        make_internal_topics(topics)
+        try:
+            for mode, settings in MODES.items():
+                jobs[mode] = Job(topics, tmp_path_factory.mktemp(mode), f"cluster-{mode}",
+                                 settings=settings)
+                jobs[mode].service.start()
+            names = [name for job in jobs.values() for name in [*job.inputs, *job.outputs]]
+            chaos = Chaos(cluster, topics, names, seed=time.time_ns() if full else 1)
+            feeds = {mode: topics.begin("feed", topics=job.all_inputs(), count=10**9, rate=RATE,
+                                        seed=4) for mode, job in jobs.items()}
+            pids = {mode: job.service.pid for mode, job in jobs.items()}
+            chaos.run(CHAOS_S_FULL if full else CHAOS_S)
+            found = {}
+            for mode, feed in feeds.items():
+                feed.stop()
+            for mode, job in jobs.items():
+                sent = feeds[mode].result()["sent"]
+                found[mode] = (job, sent, await_drained(job, sent))
+                assert job.service.pid == pids[mode]
+            yield found, dict(chaos.events)
+        finally:
+            for job in jobs.values():
+                job.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_cluster_in_trouble_loses_and_doubles_nothing(troubled, mode, full):
+    found, events = troubled
+    job, sent, drained_s = found[mode]
+    log = job.service.log()
+    job.service.stop()
+    batches = job.service.one("SELECT count(*) AS n, max(processing_ms) AS longest FROM batches"
+                              " WHERE records > 0")
+    print(f"\n{mode}: {sent} records, {batches['n']} batches, the longest {batches['longest']} ms,"
+          f" {len(re.findall('replacing the producer', log))} producers replaced, drained"
+          f" {drained_s:.1f} s after the last event; {events}")
+    assert {"leaders", "coordinators", "kill", "partitions moved"} <= events.keys(), events
+    job.assert_exactly_once(sent)
+    assert_counts_agree(job)
+    assert job.service.rows("SELECT text FROM events WHERE kind = 'double'") == []
