@@ -5,6 +5,9 @@
         kafka.kill(); kafka.start() # as after a power cut: same ports, same data
         kafka.stop(); kafka.start() # as after an orderly restart
 
+With proxied=True it also serves clients that come through a proxy (tests/support/proxy.py): at
+proxied_bootstrap, which is proxy_port, handed on to proxied_port.
+
 The jars are those that `tools/setup test` leaves in the cache. Leaving the `with` ends the broker and
 removes its data; a broker whose test process died is ended by the kernel (PR_SET_PDEATHSIG: the thread that
 starts a process must live as long as the process shall).
@@ -85,16 +88,19 @@ def free_ports(count):
 
 
 class Kafka:
-    def __init__(self, memory="512m", **properties):
+    def __init__(self, memory="512m", proxied=False, **properties):
         """Properties with dots are given as keyword arguments with underscores."""
         self.memory = memory
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="oncesink-kafka-"))
-        self.port, self.controller_port = free_ports(2)
+        self.port, self.controller_port, self.proxied_port, self.proxy_port = free_ports(4)
         self.bootstrap = f"127.0.0.1:{self.port}"
+        self.proxied_bootstrap = f"127.0.0.1:{self.proxy_port}"
         self.log_path = self.dir / "kafka.log"
         self.process = None
         text = PROPERTIES.format(port=self.port, controller_port=self.controller_port,
                                  data=self.dir / "data")
+        if proxied:
+            text = self._with_proxied_listener(text)
         self.file = self.dir / "kafka.properties"
         self.file.write_text(text)
         self.configure(**properties)
@@ -104,6 +110,14 @@ class Kafka:
         with self.file.open("a") as file:
             file.writelines(f"{name.replace('_', '.')}={value}\n"
                             for name, value in properties.items())
+
+    def _with_proxied_listener(self, text):
+        """One listener more, PROXIED, which clients are told is where the proxy listens."""
+        more = {"listeners": f"PROXIED://127.0.0.1:{self.proxied_port}",
+                "advertised.listeners": f"PROXIED://127.0.0.1:{self.proxy_port}",
+                "listener.security.protocol.map": "PROXIED:PLAINTEXT"}
+        return "".join(f"{line},{more[line.split('=')[0]]}\n" if line.split("=")[0] in more
+                       else f"{line}\n" for line in text.splitlines())
 
     def __enter__(self):
         try:
