@@ -3,6 +3,8 @@
  * the ledger has seen. */
 #include "clock.h"
 
+#include "failpoint.h"
+
 #include <assert.h>
 #include <time.h>
 
@@ -19,7 +21,7 @@ static int64_t read_ms(clockid_t id)
 static int64_t system_boot_ms(void *arg)
 {
     (void)arg;
-    return read_ms(CLOCK_BOOTTIME);
+    return failpoint_clock_ms(read_ms(CLOCK_BOOTTIME));
 }
 
 static int64_t system_wall_ms(void *arg)

@@ -1,5 +1,7 @@
-/* The places where a test can end the process or make a call fail, and the delay that stretches a
- * batch.
+/* The places where a test can end the process or make a call fail, the delay that stretches a batch,
+ * and the clock on which weeks pass in a minute.
+ *
+ * A fast clock multiplies the boot time itself: the job clock begins at an offset to it anyway.
  *
  * The environment is read once, at the first pass of any place. What stands there comes from a
  * test: a mistake in it ends the process with a message, or the test would pass without having
@@ -49,6 +51,8 @@ enum { NAME_COUNT = sizeof(NAMES) / sizeof(NAMES[0]) };
 /* Short sleeps last longer than asked for: they are saved up to this much and slept in one go. */
 enum { DELAY_US_MIN = 1000, SLICE_US_MAX = 100000 };
 
+enum { SPEED_MAX = 1000000 }; /* a boot of some years stays far from an overflow */
+
 enum action { ACTION_NONE, ACTION_KILL, ACTION_ERROR };
 
 static struct {
@@ -59,6 +63,7 @@ static struct {
     uint64_t passed;
     uint64_t delay_us;
     uint64_t owed_us;
+    uint64_t speed;
 } state;
 
 static const char *find(const char *name, size_t size)
@@ -119,6 +124,7 @@ static void read_environment(void)
 {
     const char *place = getenv("ONCESINK_FAILPOINT");
     const char *delay = getenv("ONCESINK_RECORD_DELAY_US");
+    const char *speed = getenv("ONCESINK_CLOCK_SPEED");
 
     state.read = true;
     if (place != NULL && place[0] != '\0') {
@@ -126,6 +132,13 @@ static void read_environment(void)
     }
     if (delay != NULL && delay[0] != '\0') {
         state.delay_us = number_of("ONCESINK_RECORD_DELAY_US", delay, delay);
+    }
+    state.speed = 1;
+    if (speed != NULL && speed[0] != '\0') {
+        state.speed = number_of("ONCESINK_CLOCK_SPEED", speed, speed);
+        if (state.speed == 0 || state.speed > SPEED_MAX) {
+            refuse("ONCESINK_CLOCK_SPEED", speed);
+        }
     }
 }
 
@@ -173,6 +186,14 @@ unsigned failpoint_slice(unsigned most)
     }
     fit = state.delay_us == 0 ? most : SLICE_US_MAX / state.delay_us;
     return fit < most ? (unsigned)fit + 1 : most;
+}
+
+int64_t failpoint_clock_ms(int64_t boot_ms)
+{
+    if (!state.read) {
+        read_environment();
+    }
+    return boot_ms * (int64_t)state.speed;
 }
 
 void failpoint_list(void)

@@ -4,12 +4,14 @@
  * ONCESINK_FAILPOINT=NAME:ACTION[@NTH] in the environment: at the NTH pass (1, the default, is the
  * first) the place does ACTION: `kill` (SIGKILL to itself), `error` (failpoint() answers true and
  * the caller behaves as if its call had failed; only where the caller looks at the answer).
- * ONCESINK_RECORD_DELAY_US=N stretches a batch by N µs a record. The names are listed in
+ * ONCESINK_RECORD_DELAY_US=N stretches a batch by N µs a record. ONCESINK_CLOCK_SPEED=N lets the job
+ * clock (clock.h; no other) run N times as fast. The names are listed in
  * failpoint.c; a name that isn't there is a defect (asserted). Main thread only. */
 #ifndef FAILPOINT_H
 #define FAILPOINT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #ifdef ONCESINK_FAILPOINTS
 bool failpoint(const char *name);
@@ -17,7 +19,8 @@ void failpoint_delay_record(void);
 /* How many records a loop may send before it looks around: fewer than `most` when each is
  * delayed. */
 unsigned failpoint_slice(unsigned most);
-void failpoint_list(void); /* the names, one a line, on stdout */
+int64_t failpoint_clock_ms(int64_t boot_ms); /* what the job clock takes for the boot time */
+void failpoint_list(void);                   /* the names, one a line, on stdout */
 #else
 static inline bool failpoint(const char *name)
 {
@@ -30,6 +33,10 @@ static inline void failpoint_delay_record(void)
 static inline unsigned failpoint_slice(unsigned most)
 {
     return most;
+}
+static inline int64_t failpoint_clock_ms(int64_t boot_ms)
+{
+    return boot_ms;
 }
 #endif
 

@@ -95,6 +95,7 @@ static bool make_clients(struct job *job, struct err *err)
     if (!client_new(job->config, &ask, &job->ask, err)) {
         return false;
     }
+    job->brokers = broker_facts_new(job->ask, job->config->delivery);
     job->marks =
         mark_writer_new(job->ask, job->config->group_id, job->identity.uuid, job->incarnation);
     provenance_job(job->config->job_name, job->job_hash);
@@ -111,6 +112,7 @@ static void close_job(struct job *job)
     readback_free(job->readback);
     mark_writer_free(job->marks);
     topic_facts_free(job->facts);
+    broker_facts_free(job->brokers);
     client_free(job->ask, "the asking client");
     ledger_close(job->ledger);
     batch_deinit(&job->batch);
@@ -226,7 +228,8 @@ static bool set_goals(struct job *job, struct err *err)
 static void refresh_mark(struct job *job)
 {
     if (job->identity.settled > 0 && mark_idle(job->marks) &&
-        (job->marked_ms == 0 || clock_now_ms(&job->clock) - job->marked_ms >= MARK_AGE_MS)) {
+        (job->marked_ms == 0 ||
+         clock_now_ms(&job->clock) - job->marked_ms >= broker_facts_mark_age_ms(job->brokers))) {
         settle_mark(job);
     }
 }

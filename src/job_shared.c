@@ -65,6 +65,7 @@ bool job_meanwhile(struct job *job, struct err *err)
         return err_set(err, ERR_FORCED, 0, "stopped at once");
     }
     log_trouble(job);
+    broker_facts_step(job->brokers);
     if (job->sink != NULL) {
         sink_poll(job->sink, 0);
     }

@@ -4,6 +4,7 @@
 #define JOB_STATE_H
 
 #include "batch.h"
+#include "broker_facts.h"
 #include "clock.h"
 #include "config.h"
 #include "delivered.h"
@@ -29,7 +30,6 @@ enum {
     FENCE_AGE_MS = 240000, /* R6: a fence older than this is refreshed from the broker's end */
     FACTS_AGE_MS = 5000,   /* how often partitions are counted again */
     IDS_AGE_MS = 200,      /* a plan doesn't ask the topic ids again sooner than this */
-    MARK_AGE_MS = 3600000, /* an idle job's mark is written again after this long (T4) */
     IDLE_SLICE_MS = 100,   /* longest wait of a loop before it looks around */
     HAND_SLICE = 1000,     /* so many are sent before the loop looks around */
 };
@@ -57,6 +57,7 @@ struct job {
     char incarnation[INCARNATION_SIZE]; /* written into provenance: a new one for each producer */
 
     rd_kafka_t *ask;
+    struct broker_facts *brokers;
     struct topic_facts *facts;
     int64_t facts_ms; /* when partitions were counted */
     int64_t asked_ms; /* when topic ids and configurations were asked */

@@ -50,7 +50,8 @@ class Service:
         self.file.write_text("".join(f"{name} = {value}\n"
                                      for name, value in self.settings.items()))
 
-    def start(self, *arguments, ready=True, failpoint=None, delay_us=None):
+    def start(self, *arguments, ready=True, failpoint=None, delay_us=None,
+              clock_speed=None):
         """Starts it; with ready, returns when it says so and fails when it ends before that."""
         assert self.process is None or self.process.poll() is not None, "it still runs"
         self._write_settings()
@@ -59,6 +60,8 @@ class Service:
             environment["ONCESINK_FAILPOINT"] = failpoint
         if delay_us:
             environment["ONCESINK_RECORD_DELAY_US"] = str(delay_us)
+        if clock_speed:
+            environment["ONCESINK_CLOCK_SPEED"] = str(clock_speed)
         self._mark = self.log_path.stat().st_size
         with self.log_path.open("ab") as log:
             self.began = time.monotonic()

@@ -110,6 +110,43 @@ static void a_name_that_is_not_listed_is_a_defect(void **state)
     assert_signal("", "no-such-place", SIGABRT);
 }
 
+static void assert_clock(const char *speed, int64_t boot_ms, int64_t clock_ms)
+{
+    int status;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        setenv("ONCESINK_CLOCK_SPEED", speed, 1);
+        if (freopen("/dev/null", "w", stderr) == NULL) {
+            _exit(2);
+        }
+        signal(SIGABRT, SIG_DFL);
+        _exit(failpoint_clock_ms(boot_ms) == clock_ms ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (clock_ms < 0) {
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGABRT);
+    } else {
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
+static void the_clock_runs_as_fast_as_asked(void **state)
+{
+    (void)state;
+    assert_clock("", 1234, 1234);
+    assert_clock("1", 1234, 1234);
+    assert_clock("17280", 1234, 1234 * 17280LL);
+    assert_clock("1000000", 1234, 1234 * 1000000LL);
+    assert_clock("1000001", 1234, -1);
+    assert_clock("0", 1234, -1);
+    assert_clock("2x", 1234, -1);
+    assert_clock("-2", 1234, -1);
+}
+
 static void the_delay_adds_up(void **state)
 {
     int status;
@@ -147,6 +184,7 @@ int main(void)
         cmocka_unit_test(a_setting_that_is_not_understood_ends_the_process),
         cmocka_unit_test(a_name_that_is_not_listed_is_a_defect),
         cmocka_unit_test(the_delay_adds_up),
+        cmocka_unit_test(the_clock_runs_as_fast_as_asked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
@@ -161,6 +199,8 @@ static void a_build_for_use_has_no_failpoints(void **state)
     assert_false(failpoint("plan-before-commit"));
     failpoint_delay_record();
     assert_int_equal(failpoint_slice(1000), 1000);
+    setenv("ONCESINK_CLOCK_SPEED", "2", 1);
+    assert_int_equal(failpoint_clock_ms(1000), 1000);
 }
 
 int main(void)

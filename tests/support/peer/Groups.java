@@ -1,15 +1,19 @@
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.TopicPartition;
 
 /** Commands about a consumer group's offsets: read with their metadata, move, delete. */
 final class Groups {
     private static final long WAIT_S_MAX = 30;
+    private static final short OFFSET_KEY_VERSION_MAX = 1;   // others are no offsets
 
     private Groups() {
     }
@@ -29,6 +33,33 @@ final class Groups {
             }
         });
         return result;
+    }
+
+    /**
+     * {"group": NAME} → {TOPIC: {PARTITION: [MS, ...]}}: when the broker has noted its commits, as
+     * __consumer_offsets shows that aren't compacted yet.
+     */
+    static ObjectNode commits(Peer.Call call) throws Exception {
+        String group = call.text("group", null);
+        ObjectNode result = Peer.JSON.createObjectNode();
+        Admin admin = Clients.admin(call.bootstrap());
+        Map<TopicPartition, Long> ends = Topics.listed(admin,
+            Topics.partitionsOf(admin, List.of("__consumer_offsets")), OffsetSpec.latest(), true);
+        Reading.range(call.bootstrap(), "read_committed", Map.of(), ends, record -> {
+            ByteBuffer key = ByteBuffer.wrap(record.key());
+            if (key.getShort() <= OFFSET_KEY_VERSION_MAX && text(key).equals(group)
+                && record.value() != null) {
+                result.withObject("/" + text(key))
+                    .withArray("/" + key.getInt()).add(record.timestamp());
+            }
+        });
+        return result;
+    }
+
+    private static String text(ByteBuffer from) {
+        byte[] bytes = new byte[from.getShort()];
+        from.get(bytes);
+        return new String(bytes, StandardCharsets.UTF_8);
     }
 
     /** {"group": NAME, "offsets": {TOPIC: {PARTITION: OFFSET}}, "metadata": TEXT}. */

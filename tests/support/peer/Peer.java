@@ -64,6 +64,7 @@ public final class Peer {
         Map.entry("leaders", Leaders::tell),
         Map.entry("move_leaders", Leaders::move),
         Map.entry("group_offsets", Groups::offsets),
+        Map.entry("group_commits", Groups::commits),
         Map.entry("alter_group", Groups::alter),
         Map.entry("delete_group", Groups::delete),
         Map.entry("feed", Feed::run),
