@@ -15,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
 from job import Job         # noqa: E402
 from kafka import Kafka     # noqa: E402
 from peer import Peer       # noqa: E402
+from proxy import Proxy     # noqa: E402
 
 FULL = os.environ.get("ONCESINK_FULL") == "1"
 _numbers = itertools.count(1)
@@ -24,6 +25,20 @@ _numbers = itertools.count(1)
 def kafka():
     with Kafka() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def proxied_kafka():
+    with Kafka(proxied=True) as kafka, Proxy([kafka]) as proxy:
+        yield kafka, proxy
+
+
+@pytest.fixture
+def proxied(proxied_kafka):
+    """A second broker and the proxy before it, which begins each test without rules."""
+    proxied_kafka[1].clear()
+    yield proxied_kafka
+    proxied_kafka[1].clear()
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@ service goes on by itself, and nothing is lost or doubled.
 
 Three ways, done by the proxy to every second request of the kind: the connection is cut before the broker
 has it; the broker executes it and the connection is cut instead of the answer; the answer comes only when
-the client has given it up. The cases run side by side, each with a job of its own, on a broker of this
-file's. A case in which nothing was lost fails.
+the client has given it up. The cases run side by side, each with a job of its own. A case in which nothing
+was lost fails.
 """
 
 import itertools
@@ -13,9 +13,8 @@ import time
 import pytest
 
 from job import Job
-from kafka import Kafka
 from parallel import SideBySide
-from proxy import Api, Proxy, cut_after, cut_before, delay
+from proxy import Api, cut_after, cut_before, delay
 
 TIMEOUT_MS = 1000
 WAYS = {"before": cut_before, "after": cut_after,
@@ -68,16 +67,17 @@ def lose(topics, kafka, proxy, folder, case):
 
 
 @pytest.fixture(scope="module")
-def cases(request, peer, tmp_path_factory):
+def cases(request, proxied_kafka, peer, tmp_path_factory):
     tmp_path_factory.getbasetemp()  # made here: threads would make one each
-    with Kafka(proxied=True) as kafka, Proxy([kafka]) as proxy:
-        topics = peer.at(kafka.bootstrap)
-        running = SideBySide(
-            request, "test_lost", "case",
-            lambda case: lose(topics, kafka, proxy, tmp_path_factory.mktemp(case), case),
-            workers=4)
-        yield running
-        running.close()
+    kafka, proxy = proxied_kafka
+    topics = peer.at(kafka.bootstrap)
+    proxy.clear()
+    running = SideBySide(
+        request, "test_lost", "case",
+        lambda case: lose(topics, kafka, proxy, tmp_path_factory.mktemp(case), case),
+        workers=4)
+    yield running
+    running.close()
 
 
 @pytest.mark.parametrize("case", CASES)

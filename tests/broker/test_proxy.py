@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from kafka import Kafka, free_ports
+from kafka import free_ports
 from proxy import (Api, Proxy, answer, cut_after, cut_before, delay, hold, let_pass,
                    read_frame)
 
@@ -79,7 +79,7 @@ def echo():
 
 @pytest.fixture
 def proxy(echo):
-    with Proxy([echo], keep=[Api.END_TXN]) as running:
+    with Proxy([echo]) as running:
         yield running
 
 
@@ -105,7 +105,8 @@ def test_what_no_rule_takes_passes_and_is_logged(connect, proxy):
     assert all(each.answered_s >= each.at_s for each in proxy.seen())
 
 
-def test_the_log_keeps_bytes_where_they_are_wanted(connect, proxy):
+def test_the_log_keeps_the_bytes_that_a_rule_asks_for(connect, proxy):
+    proxy.add(let_pass(), api=Api.END_TXN)
     client = connect()
     client.ask(Api.END_TXN, b"xy")
     client.ask(Api.FETCH, b"xy")
@@ -170,6 +171,17 @@ def test_answer_is_made_without_the_broker(connect, echo, proxy):
     assert echo.executed == [b"b"]
 
 
+def test_an_answer_in_its_turn_comes_before_that_to_the_request_behind(connect, echo, proxy):
+    proxy.add(answer(lambda _: b"no", in_turn=True), api=Api.FETCH)
+    client = connect()
+    first = client.send(Api.FETCH, b"a")
+    time.sleep(0.1)
+    second = client.send(Api.FETCH, b"b")
+    assert client.receive() == (first, b"no")
+    assert client.receive() == (second, b"b")
+    assert echo.executed == [b"b"]
+
+
 def test_rules_choose_by_api_client_count_and_content(connect, echo, proxy):
     proxy.add(let_pass(), api=Api.FETCH, when=lambda request: request.body == b"safe", times=None)
     proxy.add(cut_before(), client="another", times=None)
@@ -222,15 +234,15 @@ def test_several_brokers_have_one_log():
     two.close()
 
 
-def test_a_real_broker_names_the_proxy_to_those_who_come_through_it(peer):
+def test_a_real_broker_names_the_proxy_to_those_who_come_through_it(proxied, peer, name):
     """The whole way, with Apache's client: were the broker's own port advertised, only the first
     connection would pass the proxy."""
-    with Kafka(proxied=True) as kafka, Proxy([kafka]) as proxy:
-        topics = peer.at(kafka.proxied_bootstrap)
-        topics("create_topics", topics={"a": {"partitions": 1, "configs": {}}})
-        lost = proxy.add(cut_after(), api=Api.PRODUCE)
-        topics("produce", records=[{"topic": "a", "partition": 0, "value": "QUFB"}] * 3)
-        assert len(lost.hits) == 1
-        assert len(proxy.seen(Api.PRODUCE)) >= 2
-        # Executed although its answer was lost, and not again when it was repeated.
-        assert peer.at(kafka.bootstrap)("ends", topics=["a"])["a"]["0"]["high"] == 3
+    kafka, front = proxied
+    through = peer.at(kafka.proxied_bootstrap)
+    through("create_topics", topics={name: {"partitions": 1, "configs": {}}})
+    lost = front.add(cut_after(), api=Api.PRODUCE)
+    through("produce", records=[{"topic": name, "partition": 0, "value": "QUFB"}] * 3)
+    assert len(lost.hits) == 1
+    assert len(front.seen(Api.PRODUCE)) >= 2
+    # Executed although its answer was lost, and not again when it was repeated.
+    assert peer.at(kafka.bootstrap)("ends", topics=[name])[name]["0"]["high"] == 3

@@ -18,8 +18,9 @@ The first rule that matches a request decides what becomes of it; without one it
     hold()                      the connection ends and the request is kept; Held.release() hands it to the
                                 broker on a connection of the proxy's own. With execute=True the broker also
                                 executes it now: what is kept is a second copy
-    answer(make)                the broker never sees it; the client gets make(request) as the body
-    let_pass()                  ends the search for a rule
+    answer(make, in_turn)       the broker never sees it; the client gets make(request) as the body, in_turn
+                                only when the broker has answered a request from behind it
+    let_pass()                  ends the search for a rule, and keeps the bytes in the log
 
 What stands behind a cut request on the same connection may reach the broker or not, as in life. Rules may
 be added and removed at any time, from any thread. Two threads a connection; a test's dozen is no matter.
@@ -58,8 +59,8 @@ class Api(enum.IntEnum):
 
 class Request:
     """A request as it came: `frame` without its size, `body` what follows the client id. `act` is what
-    was done with it, `answer` (with keep) the answer's bytes behind the correlation id, and
-    `answered_s` when it came from the broker."""
+    was done with it, `answer` the answer's bytes behind the correlation id, and `answered_s` when it came
+    from the broker. What no rule took has its header only."""
 
     def __init__(self, frame, broker, connection):
         if len(frame) < 10:
@@ -89,6 +90,7 @@ class Act:
         self.name = name
         self.request_s, self.answer_s = how.get("request_s", 0), how.get("answer_s", 0)
         self.execute, self.make = how.get("execute", False), how.get("make")
+        self.in_turn = how.get("in_turn", False)
 
 
 def let_pass():
@@ -111,8 +113,8 @@ def hold(execute=False):
     return Act("hold", execute=execute)
 
 
-def answer(make):
-    return Act("answer", make=make)
+def answer(make, in_turn=False):
+    return Act("answer", make=make, in_turn=in_turn)
 
 
 class Held:
@@ -175,12 +177,10 @@ class Rule:
 
 class Proxy:
     """Stands before the brokers given (Kafka(proxied=True), or anything with proxy_port and
-    proxied_port); one set of rules and one log for all. keep: the apis of whose requests and answers the
-    bytes stay in the log."""
+    proxied_port); one set of rules and one log for all."""
 
-    def __init__(self, brokers, keep=()):
+    def __init__(self, brokers):
         self._ports = [(each.proxy_port, each.proxied_port) for each in brokers]
-        self._keep = set(keep)
         self._changed = threading.Condition()   # over all below
         self._rules = []
         self._seen = []
@@ -249,15 +249,15 @@ class Proxy:
                 rule.hits.append(request)
                 if act.name == "hold":
                     rule.held.append(Held(request, port))
-            if not (rule or request.api in self._keep):
-                request.frame = request.frame[:0]   # the log isn't for the records
+            else:
+                request.frame = b""     # records by the megabyte, and nobody asked
             self._changed.notify_all()
         return act
 
     def answered(self, request, data):
         with self._changed:
             request.answered_s = time.monotonic()
-            if request.api in self._keep:
+            if request.frame:
                 request.answer = data
             self._changed.notify_all()
 
@@ -293,7 +293,8 @@ class _Connection:
         self.proxy, self.client, self.server = proxy, client, server
         self.number, self.broker, self.port = number, broker, port
         self.pending = {}                   # correlation id → (request, act)
-        self.writing = threading.Lock()     # to the client: both threads may
+        self.made = []                      # answers of the proxy's that wait for their turn
+        self.writing = threading.Lock()     # of made, and of writing to the client
 
     def start(self):
         _thread(self._guard, self._requests)
@@ -322,12 +323,20 @@ class _Connection:
             if act.name == "cut before" or (act.name == "hold" and not act.execute):
                 return
             if act.name == "answer":
-                self._to_client(struct.pack(">i", request.correlation) + act.make(request))
+                self._make(request, act)
                 continue
             if act.request_s and self.proxy.closing.wait(act.request_s):
                 return
             self.pending[request.correlation] = (request, act)
             self.server.sendall(struct.pack(">i", len(frame)) + frame)
+
+    def _make(self, request, act):
+        frame = struct.pack(">i", request.correlation) + act.make(request)
+        if act.in_turn:
+            with self.writing:
+                self.made.append(frame)
+        else:
+            self._to_client(frame)
 
     def _answers(self):
         while True:
@@ -344,7 +353,9 @@ class _Connection:
 
     def _to_client(self, frame):
         with self.writing:
-            self.client.sendall(struct.pack(">i", len(frame)) + frame)
+            for each in (*self.made, frame):
+                self.client.sendall(struct.pack(">i", len(each)) + each)
+            self.made.clear()
 
 
 def read_frame(source):
