@@ -8,6 +8,7 @@
  * both end in log.c, and the latest trouble is kept for status lines. */
 #include "kafka_client.h"
 
+#include "client_trouble.h"
 #include "log.h"
 #include "mem.h"
 #include "wait.h"
@@ -23,7 +24,7 @@
 enum {
     DESTROY_MS_MAX = 30000,
     TROUBLE_LOG_EVERY_MS = 30000,
-    TROUBLE_BYTES_MAX = 512,
+    TROUBLE_BYTES_MAX = 768,
     UNKNOWN_PARTITIONS = 4,
     KIB = 1024,
     FETCH_KIB_MIN = 64,   /* of one partition in one answer */
@@ -102,51 +103,91 @@ static struct {
     int64_t logged_ms;
     bool login_failed;
     bool served; /* a broker has answered since the start of the process */
+    /* the broker whose certificate was refused last, and why; NULL = no words for it */
+    char refused[TROUBLE_BYTES_MAX];
+    const char *certificate;
 } trouble;
 
-static bool is_login_error(rd_kafka_resp_err_t code)
+/* Keeps what an error event says, as one line. *news_out: it is to be logged; *login_out: no log-in
+ * can work. */
+static void keep_trouble(rd_kafka_resp_err_t code, const char *reason, char *text, bool *news_out,
+                         bool *login_out)
 {
-    return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
-           code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
+    bool same;
+
+    pthread_mutex_lock(&trouble_lock);
+    same = trouble.refused[0] != '\0' && strstr(reason, trouble.refused) != NULL;
+    *login_out = client_trouble_describe(code, reason, same ? trouble.certificate : NULL, text,
+                                         TROUBLE_BYTES_MAX);
+    if (*login_out) {
+        trouble.login_failed = true;
+        snprintf(trouble.login, sizeof(trouble.login), "%s", text);
+    }
+    /* That all brokers are down is the sum of what was said of each. Before a broker has answered a
+     * failed log-in is the end, which is logged as such. */
+    *news_out = code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && (!*login_out || trouble.served) &&
+                (code != trouble.code || wait_now_ms() - trouble.logged_ms >= TROUBLE_LOG_EVERY_MS);
+    if (*news_out) {
+        trouble.logged_ms = wait_now_ms();
+        trouble.code = code;
+    }
+    if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || trouble.text[0] == '\0') {
+        snprintf(trouble.text, sizeof(trouble.text), "%s", text);
+    }
+    pthread_mutex_unlock(&trouble_lock);
 }
 
 /* Trouble with a broker: kept, and logged when it is news. librdkafka tries again by itself. */
 static void on_error(rd_kafka_t *client, int code_number, const char *reason, void *opaque)
 {
     rd_kafka_resp_err_t code = (rd_kafka_resp_err_t)code_number;
+    char text[TROUBLE_BYTES_MAX] = "";
     bool news;
+    bool login;
 
     (void)opaque;
-    pthread_mutex_lock(&trouble_lock);
-    /* That all brokers are down is the sum of what was said of each. */
-    news = code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN &&
-           (code != trouble.code || wait_now_ms() - trouble.logged_ms >= TROUBLE_LOG_EVERY_MS);
-    if (news) {
-        trouble.logged_ms = wait_now_ms();
-        trouble.code = code;
-    }
-    if (is_login_error(code)) {
-        trouble.login_failed = true;
-        snprintf(trouble.login, sizeof(trouble.login), "%s", reason);
-    }
-    snprintf(trouble.text, sizeof(trouble.text), "%s", reason);
-    pthread_mutex_unlock(&trouble_lock);
+    keep_trouble(code, reason, text, &news, &login);
     if (code == RD_KAFKA_RESP_ERR__FATAL) {
-        char text[TROUBLE_BYTES_MAX] = "";
-
         code = rd_kafka_fatal_error(client, text, sizeof(text));
         log_warning("%s: fatal for this handle: %s: %s", rd_kafka_name(client),
                     rd_kafka_err2name(code), text);
     } else if (news) {
-        log_warning("%s: %s; trying again", rd_kafka_name(client), reason);
+        log_warning("%s: %s; trying again%s", rd_kafka_name(client), text,
+                    login ? " (settings that have changed since the start are read at the next)"
+                          : "");
     }
+}
+
+/* OpenSSL's opinion of a certificate, which stays as it is: only the reason is kept. A broker's
+ * thread. */
+static int on_certificate(rd_kafka_t *client, const char *broker, int32_t broker_id,
+                          int *x509_error, int depth, const char *certificate, size_t size,
+                          char *text, size_t text_size, void *opaque)
+{
+    (void)client;
+    (void)broker_id;
+    (void)depth;
+    (void)certificate;
+    (void)size;
+    (void)text;
+    (void)text_size;
+    (void)opaque;
+    if (*x509_error == 0) {
+        return 1;
+    }
+    pthread_mutex_lock(&trouble_lock);
+    snprintf(trouble.refused, sizeof(trouble.refused), "%s", broker);
+    trouble.certificate = client_trouble_certificate(*x509_error);
+    pthread_mutex_unlock(&trouble_lock);
+    return 0;
 }
 
 /* Lines that say what error events say too, or what was done on purpose, are of interest when
  * looking closely only. */
 static bool is_chatter(const char *facility)
 {
-    static const char *const FACILITIES[] = {"FAIL", "ERROR", "FATAL", "CONFWARN"};
+    static const char *const FACILITIES[] = {"FAIL",     "ERROR", "FATAL",
+                                             "CONFWARN", "SSL",   "SSLCERTVRFY"};
 
     for (size_t i = 0; i < sizeof(FACILITIES) / sizeof(FACILITIES[0]); i++) {
         if (strcmp(facility, FACILITIES[i]) == 0) {
@@ -355,6 +396,7 @@ bool client_new(const struct config *config, const struct client_options *option
 
     rd_kafka_conf_set_log_cb(conf, on_log); /* before rd_kafka_new, which logs already */
     rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate);
     rd_kafka_conf_set_opaque(conf, options->opaque);
     if (options->purpose == CLIENT_SINK) {
         rd_kafka_conf_set_dr_msg_cb(conf, options->delivered);
@@ -367,7 +409,8 @@ bool client_new(const struct config *config, const struct client_options *option
         rd_kafka_new(produces ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf, text, sizeof(text));
     if (client == NULL) {
         rd_kafka_conf_destroy(conf);
-        return err_set(err, ERR_SETTINGS, (int)rd_kafka_last_error(), "client settings: %s", text);
+        return err_set(err, ERR_SETTINGS, (int)rd_kafka_last_error(), "client settings: %s%s", text,
+                       client_trouble_settings(text));
     }
     *client_out = client;
     return true;

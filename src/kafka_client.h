@@ -39,9 +39,9 @@ MUST_CHECK bool client_new(const struct config *config, const struct client_opti
  * Accepts NULL. */
 void client_free(rd_kafka_t *client, const char *what);
 
-/* What an error code means for the caller: ERR_TEMPORARY (transport, leaders, coordinators,
- * time-outs), ERR_SETTINGS (log-in failed), ERR_DECISION (not permitted), ERR_CONTENT (the record
- * itself), ERR_FAILED. */
+/* What an error code means for the caller: ERR_TEMPORARY (transport, log-in, leaders, coordinators,
+ * time-outs), ERR_SETTINGS (not a topic's name), ERR_DECISION (not permitted), ERR_CONTENT (the
+ * record itself), ERR_FAILED. */
 enum err_kind client_err_kind(rd_kafka_resp_err_t code);
 
 /* A broker has answered: from now on a log-in that fails is tried again, not refused. Any

@@ -156,8 +156,11 @@ static bool ask_metadata(struct topic_facts *facts, int timeout_ms, struct err *
 
     rd_kafka_poll(facts->ask, 0); /* error events */
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        char latest[512];
+
+        client_last_trouble(latest, sizeof(latest)); /* says more than "transport failure" */
         return err_set(err, client_err_kind(code), (int)code, "asking for topics: %s",
-                       rd_kafka_err2str(code));
+                       latest[0] != '\0' ? latest : rd_kafka_err2str(code));
     }
     client_served();
     fine = take_metadata(facts, metadata, err);
