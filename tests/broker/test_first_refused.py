@@ -21,7 +21,7 @@ from wire import produce_refusal, produced
 REQUESTS = 5
 CLIENT = "first-refused"
 
-# librdkafka (2.8.0 and 2.14.2) makes a partition's next request only while fewer than five *records* of it
+# librdkafka (2.8.0 to 2.15.0) makes a partition's next request only while fewer than five *records* of it
 # are in flight, so only small requests travel together, as those of a producer's beginning are: with four
 # records each two do, with one record each five.
 RECORDS_A_REQUEST = [1, 4]

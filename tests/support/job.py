@@ -13,7 +13,8 @@ class Job:
     """Makes the topics; nothing runs yet.
 
     inputs maps input topics to partition counts, outputs likewise; route is the output.topic
-    setting. Names get the job's name as prefix, so that jobs don't meet.
+    setting. Names get the job's name as prefix, so that jobs don't meet. Its outputs are looked at
+    as those see them to whom the delivery mode promises something.
     """
 
     def __init__(self, topics, folder, name, inputs=None, outputs=None, partitioner="same",
@@ -29,6 +30,8 @@ class Job:
         output = route if "{topic}" in route else f"{name}-{route}"
         self.routes = {topic: output.replace("{topic}", topic) for topic in self.inputs}
         self.partitioner = partitioner
+        transactional = (settings or {}).get("delivery.mode") == "transactional"
+        self.isolation = "read_committed" if transactional else "read_uncommitted"
         topics("create_topics", topics={
             topic: {"partitions": count, "configs": configs.get(topic[len(name) + 1:], {})}
             for topic, count in {**self.inputs, **self.outputs}.items()})
@@ -52,7 +55,8 @@ class Job:
 
     def tally(self, **how):
         """What the outputs hold now: records, and of the batches that changed how many each."""
-        return self.topics("tally", name=self._tally, topics=list(self.outputs), **how)
+        return self.topics("tally", name=self._tally, topics=list(self.outputs),
+                           isolation=self.isolation, **how)
 
     def batch_counts(self):
         """{batch: {"TOPIC/PARTITION": records}} of all that lies in the outputs."""
@@ -74,7 +78,8 @@ class Job:
             time.sleep(0.05)
 
     def check(self, **how):
-        return self.topics("check", routes=self.routes, partitioner=self.partitioner, **how)
+        return self.topics("check", routes=self.routes, partitioner=self.partitioner,
+                           **{"isolation_out": self.isolation, **how})
 
     def assert_exactly_once(self, count=None, **how):
         """The checker's verdict; count is how many records must be there."""

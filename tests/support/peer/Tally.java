@@ -13,7 +13,7 @@ import org.apache.kafka.common.TopicPartition;
 /**
  * Command tally: {"name": ANY, "topics": [NAME]} → {"records": N, "batches": {BATCH: {"TOPIC/
  * PARTITION of the input": N}}}: how many records of each batch the outputs hold, as a
- * read_uncommitted reader sees them now. A tally goes on reading where it stopped the last time,
+ * reader of "isolation" (default read_uncommitted) sees them now. A tally goes on reading where it stopped the last time,
  * so asking again is cheap; only batches that changed since the last answer are in it, with
  * "all": true every one. {"close": true} ends it.
  */
@@ -23,10 +23,12 @@ final class Tally {
     private final KafkaConsumer<byte[], byte[]> consumer;
     private final TreeMap<Long, TreeMap<String, Long>> batches = new TreeMap<>();
     private final TreeMap<Long, TreeMap<String, Long>> changed = new TreeMap<>();
+    private final boolean committed;
     private long records;
 
-    private Tally(String bootstrap) {
-        consumer = Clients.consumer(bootstrap, "read_uncommitted");
+    private Tally(String bootstrap, String isolation) {
+        consumer = Clients.consumer(bootstrap, isolation);
+        committed = isolation.equals("read_committed");
     }
 
     static ObjectNode run(Peer.Call call) throws Exception {
@@ -38,7 +40,8 @@ final class Tally {
             }
             return Peer.JSON.createObjectNode();
         }
-        Tally tally = OPEN.computeIfAbsent(name, ignored -> new Tally(call.bootstrap()));
+        Tally tally = OPEN.computeIfAbsent(name, ignored -> new Tally(call.bootstrap(),
+            call.text("isolation", "read_uncommitted")));
         synchronized (tally) {
             tally.readOn(Clients.admin(call.bootstrap()),
                 Topics.texts(call.request().get("topics")));
@@ -49,7 +52,7 @@ final class Tally {
     private void readOn(Admin admin, List<String> topics) throws Exception {
         List<TopicPartition> partitions = Topics.partitionsOf(admin, topics);
         Map<TopicPartition, Long> high =
-            Topics.listed(admin, partitions, OffsetSpec.latest(), false);
+            Topics.listed(admin, partitions, OffsetSpec.latest(), committed);
         Map<TopicPartition, Long> known = new HashMap<>();
         consumer.assignment().forEach(
             partition -> known.put(partition, consumer.position(partition)));
