@@ -13,12 +13,14 @@
 #include "deliver.h"
 
 #include "deliver_record.h"
+#include "deliver_slice.h"
 #include "failpoint.h"
 #include "job_state.h"
 #include "kafka_client.h"
 #include "log.h"
 #include "mem.h"
 #include "recover.h"
+#include "recover_mark.h"
 #include "source_ends.h"
 
 #include <assert.h>
@@ -46,20 +48,20 @@ static void release(void *arg, void *cookie)
     }
 }
 
-static bool need_sink(struct job *job, struct err *err)
+bool deliver_make_sink(struct job *job, bool transactional, struct err *err)
 {
+    const struct definition *definition =
+        job->state == PROTOCOL_IDLE ? &job->definition : &job->batch.definition;
     struct sink_options options = {
         .config = job->config,
         .outputs = &job->outputs,
         .batch_bytes_max = 0,
+        .transactional = transactional,
     };
 
-    if (job->sink != NULL) {
-        return true;
-    }
-    for (size_t i = 0; i < job->batch.definition.output_count; i++) {
-        const struct topic_fact *fact =
-            topic_facts_find(job->facts, job->batch.definition.outputs[i].topic);
+    assert(job->sink == NULL);
+    for (size_t i = 0; i < definition->output_count; i++) {
+        const struct topic_fact *fact = topic_facts_find(job->facts, definition->outputs[i].topic);
 
         if (fact != NULL && fact->max_message_bytes > 0 &&
             (options.batch_bytes_max == 0 ||
@@ -80,6 +82,9 @@ static int64_t lowest_missing(const struct job *job, size_t range)
     int64_t lowest;
 
     relay_reach(job->relay, range, &first, &reach);
+    if (job_by_mark(job)) {
+        return delivered_prefix(&job->delivered, range, batch->ranges[range].from);
+    }
     lowest = delivered_lowest(&job->delivered, range, first, reach, batch->ranges[range].from);
     for (size_t i = 0; i < batch->set_aside_count; i++) {
         const struct set_aside_mark *mark = &batch->set_aside[i];
@@ -104,6 +109,7 @@ static void plan_reading(struct job *job)
     job->read_range = mem_array(batch->range_count, sizeof(*job->read_range));
     job->read_done = mem_array(batch->range_count, sizeof(*job->read_done));
     job->epochs = mem_array(batch->range_count, sizeof(*job->epochs));
+    job->positions = mem_array(batch->range_count, sizeof(*job->positions));
     for (size_t i = 0; i < batch->range_count; i++) {
         struct range read = batch->ranges[i];
         int64_t lowest = lowest_missing(job, i);
@@ -113,6 +119,7 @@ static void plan_reading(struct job *job)
             read.leader_epoch = -1; /* that of another record */
         }
         job->epochs[i] = read.leader_epoch;
+        job->positions[i] = read.from;
         if (read.from < read.until) {
             job->reads[count] = read;
             job->read_range[count++] = i;
@@ -125,7 +132,8 @@ static bool connect_sink(struct job *job, struct err *err)
 {
     struct sink_owner owner = {.origin = origin, .release = release, .arg = job};
 
-    if (!need_sink(job, err)) {
+    if (job_by_mark(job) ? !recover_mark_ready(job, err)
+                         : job->sink == NULL && !deliver_make_sink(job, false, err)) {
         return false;
     }
     sink_batch(job->sink, &job->delivered, &owner);
@@ -141,6 +149,9 @@ bool deliver_replace_sink(struct job *job, struct err *err)
 
 bool deliver_begin(struct job *job, struct err *err)
 {
+    if (job_by_mark(job) && !recover_mark_ready(job, err)) {
+        return false; /* another producer has another incarnation: before the headers are made */
+    }
     job->relay =
         relay_new(&job->batch, &job->outputs, job->job_hash, job->identity.uuid, job->incarnation);
     plan_reading(job);
@@ -170,10 +181,12 @@ void deliver_end(struct job *job)
     free(job->read_range);
     free(job->read_done);
     free(job->epochs);
+    free(job->positions);
     job->reads = NULL;
     job->read_range = NULL;
     job->read_done = NULL;
     job->epochs = NULL;
+    job->positions = NULL;
     job->read_count = 0;
 }
 
@@ -350,15 +363,9 @@ static bool checkpoint_steps(struct job *job, void *arg, struct err *err)
     return ok;
 }
 
-/* R8: in a long batch, what is accounted for. */
-static bool checkpoint(struct job *job, struct err *err)
+bool deliver_checkpoint(struct job *job, struct err *err)
 {
-    int64_t now = clock_now_ms(&job->clock);
-
-    if (now - job->checkpoint_ms < CHECKPOINT_MS) {
-        return true;
-    }
-    job->checkpoint_ms = now;
+    job->checkpoint_ms = clock_now_ms(&job->clock);
     if (!job_transaction(job, checkpoint_steps, NULL, err)) {
         return false;
     }
@@ -382,7 +389,7 @@ static bool pass(struct job *job, bool *moved_out, bool *read_out, struct err *e
         if (!empty_hand(job, moved_out, err)) {
             return false;
         }
-        if (job->hand.at < job->hand.count) {
+        if (job->hand.at < job->hand.count || (job_by_mark(job) && deliver_slice_full(job))) {
             break;
         }
     }
@@ -391,14 +398,19 @@ static bool pass(struct job *job, bool *moved_out, bool *read_out, struct err *e
     return sink_check(job->sink, err);
 }
 
-bool deliver_run(struct job *job, struct err *err)
+/* Idempotent: what is acknowledged is there. Until every record is. */
+static bool run_idempotent(struct job *job, struct err *err)
 {
     for (;;) {
         bool moved = false;
         bool read = false;
 
-        if (!pass(job, &moved, &read, err) || !job_meanwhile(job, err) || !checkpoint(job, err)) {
+        if (!pass(job, &moved, &read, err) || !job_meanwhile(job, err)) {
             return false;
+        }
+        if (clock_now_ms(&job->clock) - job->checkpoint_ms >= CHECKPOINT_MS &&
+            !deliver_checkpoint(job, err)) {
+            return false; /* R8: a long batch */
         }
         if (read) {
             if (sink_in_flight(job->sink) == 0) {
@@ -409,6 +421,37 @@ bool deliver_run(struct job *job, struct err *err)
             job_wait(job, IDLE_SLICE_MS);
         }
     }
-    job->acknowledged_ms = clock_now_ms(&job->clock);
     return !failpoint("deliver-last-acked") || err_set(err, ERR_FAILED, 0, "failpoint");
+}
+
+/* Transactional: what is committed is there, slice by slice. */
+static bool run_transactional(struct job *job, struct err *err)
+{
+    bool read = false;
+
+    while (!read) {
+        bool moved = false;
+
+        if (!deliver_slice_open(job, err) || !pass(job, &moved, &read, err) ||
+            !job_meanwhile(job, err)) {
+            return false;
+        }
+        if (read || deliver_slice_full(job)) {
+            if (!deliver_slice_end(job, read, err)) {
+                return false;
+            }
+        } else if (!moved) {
+            job_wait(job, IDLE_SLICE_MS);
+        }
+    }
+    return true;
+}
+
+bool deliver_run(struct job *job, struct err *err)
+{
+    if (!(job_by_mark(job) ? run_transactional(job, err) : run_idempotent(job, err))) {
+        return false;
+    }
+    job->acknowledged_ms = clock_now_ms(&job->clock);
+    return true;
 }

@@ -19,6 +19,14 @@ MUST_CHECK bool deliver_run(struct job *job, struct err *err);
  * others: end it first when it is broken. */
 void deliver_end(struct job *job);
 
+/* The sink of a mode, for the outputs of the batch under way or of the next one. The job must have
+ * none. */
+MUST_CHECK bool deliver_make_sink(struct job *job, bool transactional, struct err *err);
+
+/* What is delivered becomes durable, so that a recovery needn't look at it again (R8;
+ * transactional: after a slice that isn't the last). */
+MUST_CHECK bool deliver_checkpoint(struct job *job, struct err *err);
+
 /* The sink is broken, but nothing of it can arrive later: a new one takes its place in
  * mid-batch. */
 MUST_CHECK bool deliver_replace_sink(struct job *job, struct err *err);

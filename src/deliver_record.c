@@ -35,8 +35,11 @@ static int64_t set_aside_place(const struct job *job, size_t range, int64_t offs
     return -1;
 }
 
-static void hand_next(struct hand *hand)
+static void hand_next(struct job *job)
 {
+    struct hand *hand = &job->hand;
+
+    job->positions[hand->range] = hand->offset + 1;
     hand->at++;
     hand->made = false;
 }
@@ -89,12 +92,28 @@ static bool send_alone(struct job *job, rd_kafka_headers_t *headers, bool suspec
         rd_kafka_message_destroy(message);
     }
     job->kept = NULL; /* still on its way: freed when it comes back */
-    hand_next(hand);
+    hand_next(job);
     if (!acknowledged) {
         return false;
     }
     place->alone = false;
     return place->gap_from == place->gap_until || recover_look_at_gaps(job, err);
+}
+
+/* Found delivered. What a transaction committed and no checkpoint knows yet is counted here. */
+static bool is_there(struct job *job, size_t output, int64_t offset)
+{
+    size_t range = job->hand.range;
+
+    if (job->recovered && delivered_has(&job->delivered, range, output, offset, 0)) {
+        return true;
+    }
+    if (job->done == NULL || offset >= job->done[range]) {
+        return false;
+    }
+    delivered_add(&job->delivered, range, output, offset, 0);
+    job->found++;
+    return true;
 }
 
 /* The record in hand: sent, put aside, or known to be delivered. *moved_out: the hand went on. */
@@ -107,14 +126,14 @@ bool deliver_record(struct job *job, bool *moved_out, struct err *err)
     bool suspect;
     bool alone;
 
+    hand->offset = message->offset;
     if (!hand->made) {
         int64_t aside = set_aside_place(job, hand->range, message->offset);
         size_t output = aside >= 0 ? (size_t)aside : relay_output(job->relay, hand->range, message);
 
-        if (job->recovered &&
-            delivered_has(&job->delivered, hand->range, output, message->offset, 0)) {
+        if (is_there(job, output, message->offset)) {
             rd_kafka_message_destroy(message);
-            hand_next(hand);
+            hand_next(job);
             *moved_out = true;
             return true;
         }
@@ -139,7 +158,7 @@ bool deliver_record(struct job *job, bool *moved_out, struct err *err)
             return send_alone(job, headers, suspect, err);
         }
         job->sent++;
-        hand_next(hand);
+        hand_next(job);
         return true;
     case SINK_REFUSED: {
         struct err refusal = *err;

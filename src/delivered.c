@@ -37,6 +37,15 @@ void delivered_deinit(struct delivered *delivered)
     *delivered = (struct delivered){0};
 }
 
+void delivered_copy(const struct delivered *from, struct delivered *to)
+{
+    delivered_deinit(to);
+    delivered_init(to, from->ranges, from->outputs);
+    for (size_t i = 0; i < from->ranges * from->outputs; i++) {
+        to->entries[i] = from->entries[i];
+    }
+}
+
 void delivered_widen(struct delivered *delivered, size_t outputs)
 {
     struct delivered wider;
@@ -93,4 +102,18 @@ int64_t delivered_lowest(const struct delivered *delivered, size_t range, size_t
         }
     }
     return lowest < from ? from : lowest + 1;
+}
+
+int64_t delivered_prefix(const struct delivered *delivered, size_t range, int64_t from)
+{
+    int64_t prefix = from;
+
+    for (size_t output = 0; output < delivered->outputs; output++) {
+        int64_t offset = entry_at(delivered, range, output)->offset;
+
+        if (offset >= prefix) {
+            prefix = offset + 1;
+        }
+    }
+    return prefix;
 }

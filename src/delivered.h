@@ -24,6 +24,9 @@ struct delivered {
 void delivered_init(struct delivered *delivered, size_t ranges, size_t outputs);
 void delivered_deinit(struct delivered *delivered); /* accepts zero */
 
+/* `to` becomes the same; it was initialised (or zero). */
+void delivered_copy(const struct delivered *from, struct delivered *to);
+
 /* More output columns; what is there stays. */
 void delivered_widen(struct delivered *delivered, size_t outputs);
 
@@ -40,5 +43,9 @@ bool delivered_has(const struct delivered *delivered, size_t range, size_t outpu
  * nothing. */
 int64_t delivered_lowest(const struct delivered *delivered, size_t range, size_t first,
                          size_t count, int64_t from);
+
+/* Transactional: what is committed of a range is a prefix of it over all outputs, so everything at
+ * or below the highest of their entries is there. 1 + that; `from` when none has anything. */
+int64_t delivered_prefix(const struct delivered *delivered, size_t range, int64_t from);
 
 #endif

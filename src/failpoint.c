@@ -1,5 +1,5 @@
-/* The places where a test can end the process or make a call fail, the delay that stretches a batch,
- * and the clock on which weeks pass in a minute.
+/* The places where a test can end the process or make a call fail, the delay that stretches a
+ * batch, and the clock on which weeks pass in a minute.
  *
  * A fast clock multiplies the boot time itself: the job clock begins at an offset to it anyway.
  *
@@ -31,6 +31,10 @@ static const char *const NAMES[] = {
     "deliver-first",
     "deliver-middle",
     "deliver-last-acked",
+    "transaction-after-init",
+    "transaction-before-offsets",
+    "transaction-before-commit",
+    "transaction-after-commit",
     "checkpoint-before-commit",
     "checkpoint-after-commit",
     "set-aside-before-commit",
@@ -158,6 +162,16 @@ bool failpoint(const char *name)
         kill(getpid(), SIGKILL);
     }
     return true;
+}
+
+bool failpoint_without(const char *rule)
+{
+    const char *out = getenv("ONCESINK_WITHOUT");
+
+    if (out != NULL && out[0] != '\0' && strcmp(out, "taint") != 0) {
+        refuse("ONCESINK_WITHOUT", out);
+    }
+    return out != NULL && strcmp(out, rule) == 0;
 }
 
 void failpoint_delay_record(void)

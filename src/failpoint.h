@@ -4,9 +4,10 @@
  * ONCESINK_FAILPOINT=NAME:ACTION[@NTH] in the environment: at the NTH pass (1, the default, is the
  * first) the place does ACTION: `kill` (SIGKILL to itself), `error` (failpoint() answers true and
  * the caller behaves as if its call had failed; only where the caller looks at the answer).
- * ONCESINK_RECORD_DELAY_US=N stretches a batch by N µs a record. ONCESINK_CLOCK_SPEED=N lets the job
- * clock (clock.h; no other) run N times as fast. The names are listed in
- * failpoint.c; a name that isn't there is a defect (asserted). Main thread only. */
+ * ONCESINK_WITHOUT=RULE takes a safety step out, so that a test can show what it is for (taint:
+ * T2). ONCESINK_RECORD_DELAY_US=N stretches a batch by N µs a record. ONCESINK_CLOCK_SPEED=N lets
+ * the job clock (clock.h; no other) run N times as fast. The names are listed in failpoint.c; a
+ * name that isn't there is a defect (asserted). Main thread only. */
 #ifndef FAILPOINT_H
 #define FAILPOINT_H
 
@@ -19,12 +20,18 @@ void failpoint_delay_record(void);
 /* How many records a loop may send before it looks around: fewer than `most` when each is
  * delayed. */
 unsigned failpoint_slice(unsigned most);
+bool failpoint_without(const char *rule);
 int64_t failpoint_clock_ms(int64_t boot_ms); /* what the job clock takes for the boot time */
 void failpoint_list(void);                   /* the names, one a line, on stdout */
 #else
 static inline bool failpoint(const char *name)
 {
     (void)name;
+    return false;
+}
+static inline bool failpoint_without(const char *rule)
+{
+    (void)rule;
     return false;
 }
 static inline void failpoint_delay_record(void)

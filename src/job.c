@@ -23,6 +23,7 @@
 #include "mem.h"
 #include "plan.h"
 #include "recover.h"
+#include "recover_mark.h"
 #include "settle.h"
 #include "source_ends.h"
 #include "start.h"
@@ -104,9 +105,7 @@ static bool make_clients(struct job *job, struct err *err)
 
 static void close_job(struct job *job)
 {
-    if (job->sink != NULL) {
-        sink_free(job->sink); /* gives its messages back: before the source */
-    }
+    recover_mark_end(job, true); /* gives the sink's messages back: before the source */
     deliver_end(job);
     source_free(job->source);
     readback_free(job->readback);
@@ -117,6 +116,8 @@ static void close_job(struct job *job)
     ledger_close(job->ledger);
     batch_deinit(&job->batch);
     delivered_deinit(&job->delivered);
+    delivered_deinit(&job->committed);
+    free(job->done);
     definition_deinit(&job->definition);
     ledger_inputs_deinit(&job->inputs);
     outputs_deinit(&job->outputs);
@@ -151,10 +152,10 @@ static bool apply_policies(struct job *job, struct err *err)
 static bool replace_producer(struct job *job, struct err *err)
 {
     log_warning("%s; the outcome of what is on its way is unknown: replacing the producer and "
-                "reading the outputs back",
-                err->text);
+                "reading %s",
+                err->text, job_by_mark(job) ? "the mark" : "the outputs back");
     job_move(job, PROTOCOL_FAIL);
-    if (!recover_broken(job, err)) {
+    if (!(job_by_mark(job) ? recover_mark_broken(job, err) : recover_broken(job, err))) {
         return false;
     }
     deliver_end(job);
@@ -171,7 +172,7 @@ static bool deliver_batch(struct job *job, struct err *err)
         }
         if (deliver_begin(job, err) && deliver_run(job, err)) {
             job_move(job, PROTOCOL_ACKNOWLEDGE);
-            return !job->recovered || recover_check(job, err);
+            return !job->recovered || job_by_mark(job) || recover_check(job, err);
         }
         if (err_action(err->kind) != ERR_REPLACE || !replace_producer(job, err)) {
             return false;
@@ -225,13 +226,18 @@ static bool set_goals(struct job *job, struct err *err)
                     job->goals, job->goal_count, &patience, err);
 }
 
-static void refresh_mark(struct job *job)
+static bool refresh_mark(struct job *job, struct err *err)
 {
-    if (job->identity.settled > 0 && mark_idle(job->marks) &&
-        (job->marked_ms == 0 ||
-         clock_now_ms(&job->clock) - job->marked_ms >= broker_facts_mark_age_ms(job->brokers))) {
+    bool due = job->marked_ms == 0 ||
+               clock_now_ms(&job->clock) - job->marked_ms >= broker_facts_mark_age_ms(job->brokers);
+
+    if (job_by_mark(job)) {
+        return !due || recover_mark_refresh(job, err);
+    }
+    if (due && job->identity.settled > 0 && mark_idle(job->marks)) {
         settle_mark(job);
     }
+    return true;
 }
 
 /* What batches took goes back to the system once none has come for a while. */
@@ -257,21 +263,44 @@ static bool idle(struct job *job, bool *done_out, struct err *err)
     if (*done_out) {
         return true;
     }
-    refresh_mark(job);
     wait = tick_wait(&job->tick, clock_now_ms(&job->clock));
     if (wait > 0) {
+        if (!refresh_mark(job, err)) {
+            return false;
+        }
         give_back_memory(job);
         job_wait(job, wait < IDLE_SLICE_MS ? (int)wait : IDLE_SLICE_MS);
         return true;
     }
     ledger_tidy(job->ledger);
     if (!ledger_prune(job->ledger, job->config->ledger_keep_batches, err) ||
-        !ledger_check_file(job->ledger, err) || !start_refresh(job, err) || !plan_make(job, err)) {
+        !ledger_check_file(job->ledger, err) || !start_refresh(job, err) ||
+        (job_by_mark(job) && !recover_mark_ready(job, err)) || !plan_make(job, err)) {
         return false;
     }
     if (job->state == PROTOCOL_IDLE && job->tick.interval_ms == 0) {
         job_wait(job, BUSY_IDLE_MS);
     }
+    return job->state != PROTOCOL_IDLE || refresh_mark(job, err);
+}
+
+/* The batch that was in doubt was finished in the mode it was planned in; what follows is in
+ * today's. T7: a mark on its way must not arrive after the first transaction. */
+static bool change_mode(struct job *job, struct err *err)
+{
+    if (job_by_mark(job) == (job->batch.definition.delivery == DELIVERY_TRANSACTIONAL)) {
+        return true;
+    }
+    log_notice("delivery.mode is %s from now on",
+               job_by_mark(job) ? "transactional" : "idempotent");
+    while (!mark_idle(job->marks)) {
+        if (!job_meanwhile(job, err)) {
+            return false;
+        }
+        job_wait(job, IDLE_SLICE_MS);
+    }
+    recover_mark_end(job, false);
+    job->marked_ms = 0;
     return true;
 }
 
@@ -287,7 +316,7 @@ static bool loop(struct job *job, struct err *err)
         /* The rest of the start belongs to the definition of today. */
         source_free(job->source);
         job->source = NULL;
-        if (!job_make_source(job, err)) {
+        if (!job_make_source(job, err) || !change_mode(job, err)) {
             return false;
         }
     }

@@ -93,9 +93,29 @@ void job_wait(struct job *job, int timeout_ms)
     }
 }
 
+bool job_by_mark(const struct job *job)
+{
+    return (job->state == PROTOCOL_IDLE ? job->definition.delivery
+                                        : job->batch.definition.delivery) == DELIVERY_TRANSACTIONAL;
+}
+
+bool job_knows_incarnation(struct job *job, const char *incarnation, bool *known_out,
+                           struct err *err)
+{
+    if (strcmp(job->last_incarnation, incarnation) != 0) {
+        if (!ledger_knows_incarnation(job->ledger, incarnation, &job->last_known, err)) {
+            return false;
+        }
+        memcpy(job->last_incarnation, incarnation, INCARNATION_SIZE);
+    }
+    *known_out = job->last_known;
+    return true;
+}
+
 void job_move(struct job *job, enum protocol_move move)
 {
-    enum protocol_state state = protocol_next(job->state, move, job->recovered);
+    enum protocol_state state =
+        protocol_next(job->state, move, job->recovered && !job_by_mark(job));
 
     log_debug("batch %" PRId64 ": %s → %s", job->batch.number, protocol_state_name(job->state),
               protocol_state_name(state));
@@ -108,6 +128,7 @@ struct protocol_self job_self(const struct job *job)
         .uuid = job->identity.uuid,
         .settled = job->identity.settled,
         .in_doubt = job->state == PROTOCOL_IDLE ? 0 : job->batch.number,
+        .by_mark = job->state != PROTOCOL_IDLE && job_by_mark(job),
     };
 
     memcpy(self.job, job->job_hash, sizeof(self.job));

@@ -21,6 +21,7 @@
 #include "stop.h"
 #include "tick.h"
 #include "topic_facts.h"
+#include "transaction.h"
 
 enum {
     WATCH_MS =
@@ -32,6 +33,7 @@ enum {
     IDS_AGE_MS = 200,      /* a plan doesn't ask the topic ids again sooner than this */
     IDLE_SLICE_MS = 100,   /* longest wait of a loop before it looks around */
     HAND_SLICE = 1000,     /* so many are sent before the loop looks around */
+    FENCED_MAX = 3,        /* T6: fenced by ourselves so many times in ten minutes */
 };
 
 /* Messages taken from the source and not yet handed to the sink. */
@@ -39,7 +41,8 @@ struct hand {
     size_t range; /* of the batch */
     rd_kafka_message_t **messages;
     size_t at, count;
-    bool made; /* `record` is made of messages[at] */
+    int64_t offset; /* of messages[at], once it was looked at */
+    bool made;      /* `record` is made of messages[at] */
     struct sink_record record;
     char text[PROVENANCE_TEXT_SIZE];
 };
@@ -64,9 +67,14 @@ struct job {
     struct source *source;
     /* the settings, with the isolation level of what is read; borrows all */
     struct config source_config;
-    struct sink *sink; /* NULL until the first output */
+    struct sink *sink;               /* NULL until the first output; transactional: made at start */
+    struct transaction *transaction; /* of the sink; NULL in idempotent mode */
+    bool produced;                   /* the incarnation of this start has been used by a producer */
+    int64_t fenced_ms[FENCED_MAX];   /* job clock: when we were last fenced by ourselves (T6) */
+    size_t fenced_count;
     struct mark_writer *marks;
-    int64_t marked_ms; /* job clock: when the last mark was begun; 0 = none by this process */
+    int64_t marked_ms; /* job clock: when the last mark was begun or committed; 0 = none by this
+                          process in this mode */
 
     struct definition definition; /* of the next plan */
     struct ledger_inputs inputs;
@@ -96,7 +104,17 @@ struct job {
     int64_t found; /* records found delivered by recovery */
     int64_t checkpoint_ms;
     int64_t acknowledged_ms;
-    uint64_t sent; /* in this batch by this process */
+    uint64_t sent;      /* in this batch by this process */
+    int64_t *positions; /* per range: behind the last record handed over or passed by */
+
+    /* Transactional: the batch's slices. */
+    int64_t slice;              /* the last that is committed, 0 = none */
+    bool whole;                 /* the last one is committed: nothing is left to send */
+    int64_t *done;              /* per range: below is committed; NULL = nothing is */
+    struct delivered committed; /* as of the ledger's checkpoint or later: never ahead of `done` */
+    uint64_t slice_sent;        /* `sent` when the open slice began */
+    int64_t slice_ms;           /* job clock: and when that was */
+    int64_t broken_count;       /* producers replaced since a slice was committed */
 
     /* Looking at the outputs (R5, O3). */
     int64_t watch_until_ms; /* 0 = not watching */
@@ -123,6 +141,14 @@ void job_wait(struct job *job, int timeout_ms);
 void job_move(struct job *job, enum protocol_move move);
 
 struct protocol_self job_self(const struct job *job);
+
+/* The batch under way, or the next one, is delivered by Kafka transactions: the mark tells what is
+ * there. */
+bool job_by_mark(const struct job *job);
+
+/* This ledger has run under that incarnation; the last answer is kept. */
+MUST_CHECK bool job_knows_incarnation(struct job *job, const char *incarnation, bool *known_out,
+                                      struct err *err);
 
 /* --until-end: how far the input partition is to be read; else INT64_MAX. */
 int64_t job_goal(const struct job *job, const char *topic, int32_t partition);

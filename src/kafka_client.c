@@ -79,19 +79,23 @@ static const struct setting FIXED_FOR_CONSUMERS[] = {
 
 static const struct setting FIXED_FOR_OUTPUT[] = {
     {"client.rack", ""}, /* the leader only: a follower may lag (R4) */
-    {"isolation.level", "read_uncommitted"},
     {NULL, NULL},
 };
 
 static const struct setting FIXED_FOR_SINK[] = {
     {"enable.idempotence", "true"},
     {"acks", "all"},
-    {"enable.gapless.guarantee", "true"},
     {"max.in.flight.requests.per.connection", "1"}, /* R1 */
-    {"message.timeout.ms", "0"},
     /* The broker decides what is too large, after compression; a smaller value here would refuse by
      * itself. */
     {"message.max.bytes", "1000000000"},
+    {NULL, NULL},
+};
+
+/* What is not yet acknowledged must never be given up; in a transaction it ends with that one. */
+static const struct setting FIXED_WITHOUT_TRANSACTIONS[] = {
+    {"enable.gapless.guarantee", "true"},
+    {"message.timeout.ms", "0"},
     {NULL, NULL},
 };
 
@@ -268,7 +272,7 @@ static bool set_consumer(rd_kafka_conf_t *conf, const struct config *config,
         !set_consumer_sizes(conf, config, options->partitions, err)) {
         return false;
     }
-    if (options->purpose == CLIENT_OUTPUT) {
+    if (options->purpose == CLIENT_OUTPUT || options->purpose == CLIENT_OUTPUT_COMMITTED) {
         /* A fetch that waits at one partition's end holds up those whose queue was full when it was
          * sent: a read-back would stand still for that long, again and again. */
         return set_one(conf, "fetch.wait.max.ms", "10", err);
@@ -293,12 +297,17 @@ static bool set_sink(rd_kafka_conf_t *conf, const struct config *config,
             set_number(conf, "batch.size", (int64_t)options->batch_bytes_max, err));
 }
 
+static bool is_producer(enum client_purpose purpose)
+{
+    return purpose == CLIENT_SINK || purpose == CLIENT_TRANSACTIONS;
+}
+
 static bool set_users(rd_kafka_conf_t *conf, const struct config *config,
                       enum client_purpose purpose, struct err *err)
 {
     enum config_client own = CONFIG_BOTH;
 
-    if (purpose == CLIENT_SINK) {
+    if (is_producer(purpose)) {
         own = CONFIG_PRODUCER;
     } else if (purpose != CLIENT_ASK) {
         own = CONFIG_CONSUMER;
@@ -347,13 +356,22 @@ static bool set_fixed(rd_kafka_conf_t *conf, const struct config *config,
                                                                      : "read_uncommitted",
                        err);
     case CLIENT_OUTPUT:
+    case CLIENT_OUTPUT_COMMITTED:
         group = mem_print("%s-readback", config->group_id); /* never joined, never committed to */
         done = set_all(conf, FIXED_FOR_CONSUMERS, err) && set_all(conf, FIXED_FOR_OUTPUT, err) &&
+               set_one(conf, "isolation.level",
+                       options->purpose == CLIENT_OUTPUT ? "read_uncommitted" : "read_committed",
+                       err) &&
                set_one(conf, "group.id", group, err);
         free(group);
         return done;
     case CLIENT_SINK:
         return set_all(conf, FIXED_FOR_SINK, err) &&
+               set_all(conf, FIXED_WITHOUT_TRANSACTIONS, err) &&
+               cap_batch_size(conf, options->batch_bytes_max, err);
+    case CLIENT_TRANSACTIONS:
+        return set_all(conf, FIXED_FOR_SINK, err) &&
+               set_one(conf, "transactional.id", config->transactional_id, err) &&
                cap_batch_size(conf, options->batch_bytes_max, err);
     case CLIENT_ASK:
         /* A consumer, though it consumes nothing: on a handle without a group 2.8 crashes when a
@@ -376,20 +394,61 @@ static bool set_everything(rd_kafka_conf_t *conf, const struct config *config,
         !set_number(conf, "socket.timeout.ms", socket_ms, err)) {
         return false;
     }
-    if (purpose == CLIENT_SINK && !set_sink(conf, config, options, err)) {
+    if (is_producer(purpose) && !set_sink(conf, config, options, err)) {
         return false;
     }
-    if ((purpose == CLIENT_INPUT || purpose == CLIENT_OUTPUT) &&
+    if (!is_producer(purpose) && purpose != CLIENT_ASK &&
         !set_consumer(conf, config, options, err)) {
         return false;
     }
     return set_users(conf, config, purpose, err) && set_fixed(conf, config, options, err);
 }
 
+/* Requests of a transaction: Produce, InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn,
+ * TxnOffsetCommit. */
+static bool is_of_transaction(int16_t api)
+{
+    return api == 0 || api == 22 || api == 24 || api == 25 || api == 26 || api == 28;
+}
+
+/* T2. On a broker's thread, at times twice for one response. A broker's error code is a definite
+ * answer and doesn't taint. */
+static rd_kafka_resp_err_t on_response(rd_kafka_t *client, int fd, const char *broker,
+                                       int32_t broker_id, int16_t api, int16_t version,
+                                       int32_t correlation, size_t size, int64_t round_trip,
+                                       rd_kafka_resp_err_t code, void *opaque)
+{
+    atomic_bool *tainted = opaque;
+
+    (void)client;
+    (void)fd;
+    (void)broker;
+    (void)broker_id;
+    (void)version;
+    (void)correlation;
+    (void)size;
+    (void)round_trip;
+    if (is_of_transaction(api) &&
+        (code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__TIMED_OUT ||
+         code == RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE)) {
+        atomic_store(tainted, true);
+    }
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_new(rd_kafka_t *client, const rd_kafka_conf_t *conf, void *opaque,
+                                  char *text, size_t size)
+{
+    (void)conf;
+    (void)text;
+    (void)size;
+    return rd_kafka_interceptor_add_on_response_received(client, "oncesink", on_response, opaque);
+}
+
 bool client_new(const struct config *config, const struct client_options *options,
                 rd_kafka_t **client_out, struct err *err)
 {
-    bool produces = options->purpose == CLIENT_SINK;
+    bool produces = is_producer(options->purpose);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_t *client;
     char text[512];
@@ -398,8 +457,11 @@ bool client_new(const struct config *config, const struct client_options *option
     rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate);
     rd_kafka_conf_set_opaque(conf, options->opaque);
-    if (options->purpose == CLIENT_SINK) {
+    if (produces) {
         rd_kafka_conf_set_dr_msg_cb(conf, options->delivered);
+    }
+    if (options->tainted != NULL) {
+        rd_kafka_conf_interceptor_add_on_new(conf, "oncesink", on_new, options->tainted);
     }
     if (!set_everything(conf, config, options, err)) {
         rd_kafka_conf_destroy(conf);

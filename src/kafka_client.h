@@ -10,6 +10,7 @@
 #include "err.h"
 
 #include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
 
 enum client_purpose {
     /* consumer of the inputs: isolation.level as set, assign() only, auto.offset.reset=error */
@@ -17,18 +18,23 @@ enum client_purpose {
     CLIENT_OUTPUT, /* consumer that reads outputs back: read_uncommitted, leader only (R4) */
     /* asks offsets, marks, metadata, topic ids, configs; neither fetches nor produces */
     CLIENT_ASK,
-    CLIENT_SINK, /* idempotent producer (R1) */
+    CLIENT_SINK,             /* idempotent producer (R1) */
+    CLIENT_TRANSACTIONS,     /* transactional producer */
+    CLIENT_OUTPUT_COMMITTED, /* as CLIENT_OUTPUT, read_committed: aborted records are no evidence */
 };
 
 struct client_options {
     enum client_purpose purpose;
-    /* CLIENT_SINK: batch.size unless the user's is smaller; ≤ the smallest max.message.bytes;
+    /* producers: batch.size unless the user's is smaller; ≤ the smallest max.message.bytes;
      * 0 = as the user or librdkafka has it */
     size_t batch_bytes_max;
     /* CLIENT_INPUT: how many will be read at once: the memory is divided by it; 0 = unknown */
     uint32_t partitions;
-    void (*delivered)(rd_kafka_t *, const rd_kafka_message_t *, void *); /* CLIENT_SINK */
+    void (*delivered)(rd_kafka_t *, const rd_kafka_message_t *, void *); /* producers */
     void *opaque;
+    /* CLIENT_TRANSACTIONS: set, by broker threads, when a request of a transaction had no clean
+     * answer, though the library sends it again (T2); must outlive the handle. NULL elsewhere */
+    atomic_bool *tainted;
 };
 
 /* Doesn't wait for a broker. A setting that librdkafka refuses is ERR_SETTINGS and names it. */

@@ -40,18 +40,6 @@ void look_deinit(struct look *look)
 
 /* ---- what a record found means ---- */
 
-static bool knows(struct job *job, const char *incarnation, bool *known_out, struct err *err)
-{
-    if (strcmp(job->last_incarnation, incarnation) != 0) {
-        if (!ledger_knows_incarnation(job->ledger, incarnation, &job->last_known, err)) {
-            return false;
-        }
-        memcpy(job->last_incarnation, incarnation, INCARNATION_SIZE);
-    }
-    *known_out = job->last_known;
-    return true;
-}
-
 static bool refuse(const struct job *job, enum found found, const struct provenance *provenance,
                    const struct readback_span *span, int64_t offset, struct err *err)
 {
@@ -160,7 +148,7 @@ static bool on_found(void *arg, size_t span_index, const rd_kafka_message_t *mes
     if (!relay_provenance(message, &provenance)) {
         return true;
     }
-    if (!knows(job, provenance.incarnation, &known, err)) {
+    if (!job_knows_incarnation(job, provenance.incarnation, &known, err)) {
         return false;
     }
     found = protocol_judge_record(&self, &provenance, known);
@@ -168,6 +156,7 @@ static bool on_found(void *arg, size_t span_index, const rd_kafka_message_t *mes
     case FOUND_STRANGER:
         return true;
     case FOUND_EARLIER:
+        look->earlier++;
         if (look->purpose == LOOK_GAP && strcmp(provenance.incarnation, job->incarnation) != 0) {
             return note_double(look, &provenance, span, message->offset, err);
         }
@@ -183,12 +172,40 @@ static bool on_found(void *arg, size_t span_index, const rd_kafka_message_t *mes
     return false;
 }
 
+/* Nothing is committed above the last stable offset. */
+static bool read_committed(struct look *look, const struct patience *patience, struct err *err)
+{
+    struct job *job = look->job;
+    struct ends_item *items = mem_array(look->count, sizeof(*items));
+    struct readback *readback = NULL;
+    bool ok;
+
+    for (size_t i = 0; i < look->count; i++) {
+        items[i] = (struct ends_item){.topic = look->spans[i].topic,
+                                      .partition = look->spans[i].partition};
+    }
+    ok = ends_get(job->ask, ENDS_COMMITTED, items, look->count, patience, err);
+    for (size_t i = 0; ok && i < look->count; i++) {
+        struct readback_span *span = &look->spans[i];
+
+        span->until = items[i].offset > span->from ? items[i].offset : span->from;
+    }
+    ok = ok && readback_new(job->config, true, &readback, err) &&
+         readback_read(readback, look->spans, look->count, on_found, look, patience, err);
+    readback_free(readback);
+    free(items);
+    return ok;
+}
+
 bool look_read(struct look *look, struct err *err)
 {
     struct job *job = look->job;
     struct patience patience = job_patience(job, -1);
 
-    if (job->readback == NULL && !readback_new(job->config, &job->readback, err)) {
+    if (look->committed) {
+        return read_committed(look, &patience, err);
+    }
+    if (job->readback == NULL && !readback_new(job->config, false, &job->readback, err)) {
         return false;
     }
     job->readback_ms = clock_now_ms(&job->clock);

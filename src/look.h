@@ -22,7 +22,9 @@ struct look {
     size_t *outputs; /* of each span: index into job->outputs */
     size_t count;
     struct delivered *delivered; /* the batch's; LOOK_CHECK: one of its own */
-    int64_t found;               /* records of the batch */
+    bool committed;  /* read_committed, with a reader of its own (transactional batches) */
+    int64_t found;   /* records of the batch */
+    int64_t earlier; /* records of this ledger's earlier batches */
     int64_t doubled;
     int64_t ends_ms;      /* job clock: when the spans' ends were answered */
     int64_t last_ours_ms; /* job clock: when one was last known to have appeared, −1 = none */

@@ -24,6 +24,7 @@ enum {
     ANSWER_MS_MAX = 5000, /* of one question */
     RETRY_MS_FIRST = 100,
     RETRY_MS_MAX = 5000,
+    PENDING_MS = 10,
     TELL_EVERY_MS = 60000,
 };
 
@@ -56,14 +57,16 @@ static rd_kafka_AdminOptions_t *new_options(rd_kafka_t *ask, rd_kafka_admin_op_t
     return options;
 }
 
-static void ask_offsets(rd_kafka_t *ask, const char *group, const struct mark_item *items,
-                        size_t count, rd_kafka_queue_t *queue)
+static void ask_offsets(rd_kafka_t *ask, const char *group, enum mark_reading reading,
+                        const struct mark_item *items, size_t count, rd_kafka_queue_t *queue)
 {
     rd_kafka_AdminOptions_t *options = new_options(ask, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
     rd_kafka_topic_partition_list_t *list = list_of(items, count, NULL);
     rd_kafka_ListConsumerGroupOffsets_t *question =
         rd_kafka_ListConsumerGroupOffsets_new(group, list);
 
+    rd_kafka_error_destroy(
+        rd_kafka_AdminOptions_set_require_stable_offsets(options, reading == MARK_STABLE));
     rd_kafka_ListConsumerGroupOffsets(ask, &question, 1, options, queue);
     rd_kafka_ListConsumerGroupOffsets_destroy(question);
     rd_kafka_topic_partition_list_destroy(list);
@@ -175,15 +178,16 @@ static void take_offsets(const rd_kafka_topic_partition_list_t *list, struct mar
 
 /* ── reading at start ────────────────────────────────────────────────────────────────────────── */
 
-static bool read_once(rd_kafka_t *ask, const char *group, struct mark_item *items, size_t count,
-                      const struct wait *wait, struct err *err)
+static bool read_once(rd_kafka_t *ask, const char *group, enum mark_reading reading,
+                      struct mark_item *items, size_t count, const struct wait *wait,
+                      struct err *err)
 {
     rd_kafka_queue_t *queue = rd_kafka_queue_new(ask);
     const rd_kafka_topic_partition_list_t *list = NULL;
     rd_kafka_event_t *event = NULL;
     bool fine = true;
 
-    ask_offsets(ask, group, items, count, queue);
+    ask_offsets(ask, group, reading, items, count, queue);
     while (fine && (event = rd_kafka_queue_poll(queue, WAIT_SLICE_MS)) == NULL) {
         rd_kafka_poll(ask, 0); /* error events */
         fine = client_check_login(err) && wait_check(wait, err);
@@ -199,8 +203,9 @@ static bool read_once(rd_kafka_t *ask, const char *group, struct mark_item *item
     return fine;
 }
 
-bool mark_read(rd_kafka_t *ask, const char *group, struct mark_item *items, size_t count,
-               const struct patience *patience, struct err *err)
+bool mark_read(rd_kafka_t *ask, const char *group, enum mark_reading reading,
+               struct mark_item *items, size_t count, const struct patience *patience,
+               struct err *err)
 {
     struct err trouble = {.kind = ERR_NONE};
     int64_t pause_ms = RETRY_MS_FIRST;
@@ -210,7 +215,12 @@ bool mark_read(rd_kafka_t *ask, const char *group, struct mark_item *items, size
         return true;
     }
     wait_init(&wait, patience);
-    while (!read_once(ask, group, items, count, &wait, &trouble)) {
+    while (!read_once(ask, group, reading, items, count, &wait, &trouble)) {
+        bool pending = trouble.cause == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT;
+
+        if (pending) {
+            pause_ms = PENDING_MS; /* it ends within milliseconds */
+        }
         if (trouble.kind != ERR_TEMPORARY || !wait_pause(&wait, pause_ms, &trouble)) {
             *err = trouble;
             return false;
@@ -367,7 +377,8 @@ static void begin_question(struct mark_writer *writer, enum writer_state state)
     new_question(writer);
     writer->state = state;
     if (state == WRITER_READING) {
-        ask_offsets(writer->ask, writer->group, writer->old, writer->count, writer->queue);
+        ask_offsets(writer->ask, writer->group, MARK_AS_IT_IS, writer->old, writer->count,
+                    writer->queue);
         return;
     }
     mark_text_format(&writer->mark, text);

@@ -25,9 +25,15 @@ struct mark_item {
     struct mark_text text;
 };
 
+enum mark_reading {
+    MARK_AS_IT_IS, /* what is committed now, whatever is pending */
+    MARK_STABLE,   /* waits until no transaction has offsets pending (T5) */
+};
+
 /* Reads the group's offsets for the given partitions (topic, partition set by the caller). */
-MUST_CHECK bool mark_read(rd_kafka_t *ask, const char *group, struct mark_item *items, size_t count,
-                          const struct patience *patience, struct err *err);
+MUST_CHECK bool mark_read(rd_kafka_t *ask, const char *group, enum mark_reading reading,
+                          struct mark_item *items, size_t count, const struct patience *patience,
+                          struct err *err);
 
 struct mark_writer;
 

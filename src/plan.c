@@ -278,8 +278,14 @@ void plan_adopt(struct job *job, struct batch *batch)
     job->recovered = false;
     job->finishing = true;
     job->found = 0;
+    job->slice = 0;
+    job->whole = false;
+    job->broken_count = 0;
+    free(job->done);
+    job->done = NULL;
     delivered_deinit(&job->delivered);
     delivered_init(&job->delivered, job->batch.range_count, job->outputs.count);
+    delivered_copy(&job->delivered, &job->committed);
     outputs_begin(&job->outputs);
     for (size_t i = 0; i < job->batch.fence_count; i++) {
         int64_t place =

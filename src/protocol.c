@@ -16,6 +16,11 @@
  *       ├────────────── DELIVERED ──────────────► CHECKED (recovered batches must pass here)
  *       └────────────────────────────────────────────┘ settle
  *
+ * A transactional batch goes the same way. It is DELIVERING through all its slices; whatever goes
+ * wrong in a transaction, an abort and an unclean answer included, is `fail` (T2, T3): the producer
+ * is destroyed, a new one fences it and aborts what was open, and the mark, read after that, tells
+ * which slices are there (`read back`). Nothing is checked before it is settled: the mark decides.
+ *
  * What can go wrong has a move of its own; there is no other way from one state to another, and
  * protocol_next asserts it. A crash is no move: whatever the state was, the next process begins
  * with `find`. */
@@ -44,10 +49,11 @@ static const struct {
 
 enum { MOVE_ROWS = sizeof(MOVES) / sizeof(MOVES[0]), NO_ROW = -1 };
 
-static int row_of(enum protocol_state state, enum protocol_move move, bool recovered)
+static int row_of(enum protocol_state state, enum protocol_move move, bool checked)
 {
-    if (state == PROTOCOL_DELIVERED && move == (recovered ? PROTOCOL_SETTLE : PROTOCOL_CHECK)) {
-        /* R5: a recovered batch, and no other, is read once more before it is settled */
+    if (state == PROTOCOL_DELIVERED && move == (checked ? PROTOCOL_SETTLE : PROTOCOL_CHECK)) {
+        /* R5: a batch whose outputs were read back, and no other, is read once more before it is
+         * settled */
         return NO_ROW;
     }
     for (int row = 0; row < MOVE_ROWS; row++) {
@@ -58,15 +64,14 @@ static int row_of(enum protocol_state state, enum protocol_move move, bool recov
     return NO_ROW;
 }
 
-bool protocol_allows(enum protocol_state state, enum protocol_move move, bool recovered)
+bool protocol_allows(enum protocol_state state, enum protocol_move move, bool checked)
 {
-    return row_of(state, move, recovered) != NO_ROW;
+    return row_of(state, move, checked) != NO_ROW;
 }
 
-enum protocol_state protocol_next(enum protocol_state state, enum protocol_move move,
-                                  bool recovered)
+enum protocol_state protocol_next(enum protocol_state state, enum protocol_move move, bool checked)
 {
-    int row = row_of(state, move, recovered);
+    int row = row_of(state, move, checked);
 
     assert(row != NO_ROW);
     return MOVES[row].to;
@@ -123,10 +128,13 @@ enum mark_verdict protocol_judge_mark(const struct protocol_self *self,
 {
     if (mark->any_ours) {
         if (strcmp(mark->text.uuid, self->uuid) != 0) {
-            return MARK_OTHER_LEDGER;
+            return mark->text.batch == MARK_BATCH_NONE ? MARK_BEHIND : MARK_OTHER_LEDGER;
         }
-        if (mark->text.batch > self->settled) {
-            return MARK_AHEAD; /* mark N is sent only after N is settled, in idempotent mode */
+        /* Mark N is sent only after N is settled, in idempotent mode; within N's own transaction in
+         * the other. */
+        if (mark->text.batch > self->settled &&
+            !(self->by_mark && mark->text.batch == self->in_doubt)) {
+            return MARK_AHEAD;
         }
         if (!mark->incarnation_known) {
             return MARK_COPY;
@@ -139,6 +147,121 @@ enum mark_verdict protocol_judge_mark(const struct protocol_self *self,
         return MARK_FINE;
     }
     return MARK_BEHIND;
+}
+
+/* No offset, or one that another ledger left before it delivered anything. */
+static bool is_absent(const struct protocol_self *self, const struct mark_place *place)
+{
+    return place->offset < 0 || (place->ours && place->text.batch == MARK_BATCH_NONE &&
+                                 strcmp(place->text.uuid, self->uuid) != 0);
+}
+
+/* What ends it whatever else is there: another ledger before a stale one before a copy. */
+static bool judge_strangers(const struct protocol_self *self, const struct mark_place *places,
+                            size_t count, enum marks_verdict *verdict_out, size_t *place_out)
+{
+    int64_t known = self->in_doubt > self->settled ? self->in_doubt : self->settled;
+    bool stop = false;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct mark_text *text = &places[i].text;
+        enum marks_verdict verdict = MARKS_SETTLED;
+
+        if (is_absent(self, &places[i]) || !places[i].ours) {
+            continue;
+        }
+        if (strcmp(text->uuid, self->uuid) != 0) {
+            verdict = MARKS_OTHER_LEDGER;
+        } else if (text->batch > known) {
+            verdict = MARKS_AHEAD;
+        } else if (!places[i].incarnation_known) {
+            verdict = MARKS_COPY;
+        }
+        if (verdict != MARKS_SETTLED && (!stop || verdict < *verdict_out)) {
+            stop = true;
+            *verdict_out = verdict;
+            *place_out = i;
+        }
+    }
+    return stop;
+}
+
+/* At least one partition carries the mark of the batch in doubt: all that it reads must carry the
+ * same, each within its range, and at its end when the slice is the last. */
+static enum marks_verdict judge_begun(const struct protocol_self *self,
+                                      const struct mark_place *places, size_t count, size_t begun,
+                                      size_t *place_out)
+{
+    const struct mark_text *mark = &places[begun].text;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct mark_place *place = &places[i];
+        bool same = !is_absent(self, place) && place->ours && place->text.batch == mark->batch &&
+                    place->text.slice == mark->slice && place->text.slices == mark->slices;
+
+        *place_out = i;
+        if (!same && place->planned) {
+            return MARKS_MIXED;
+        }
+        if (same && (place->offset < place->from || place->offset > place->until ||
+                     (mark->slices > 0 && place->offset != place->until))) {
+            return MARKS_MOVED;
+        }
+    }
+    *place_out = begun;
+    return mark->slices > 0 ? MARKS_WHOLE : MARKS_PART;
+}
+
+/* No partition carries a mark of a batch in doubt. */
+static enum marks_verdict judge_settled(const struct protocol_self *self,
+                                        const struct mark_place *places, size_t count,
+                                        bool settled_by_mark, size_t *place_out)
+{
+    bool strict = settled_by_mark || self->in_doubt > 0;
+    bool behind = false;
+    size_t present = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct mark_place *place = &places[i];
+
+        if (is_absent(self, place)) {
+            behind = true; /* a partition added since, or all of them */
+            continue;
+        }
+        present++;
+        if (place->ours && place->text.batch == self->settled && place->text.slices > 0 &&
+            place->offset == place->from) {
+            continue;
+        }
+        *place_out = i;
+        if (strict) {
+            return MARKS_MOVED;
+        }
+        behind = true;
+    }
+    if (present == 0) {
+        return MARKS_ABSENT;
+    }
+    return behind && self->in_doubt == 0 ? MARKS_BEHIND : MARKS_SETTLED;
+}
+
+enum marks_verdict protocol_judge_marks(const struct protocol_self *self,
+                                        const struct mark_place *places, size_t count,
+                                        bool settled_by_mark, size_t *place_out)
+{
+    enum marks_verdict verdict = MARKS_SETTLED;
+
+    *place_out = 0;
+    if (judge_strangers(self, places, count, &verdict, place_out)) {
+        return verdict;
+    }
+    for (size_t i = 0; i < count && self->in_doubt > 0; i++) {
+        if (!is_absent(self, &places[i]) && places[i].ours &&
+            places[i].text.batch == self->in_doubt) {
+            return judge_begun(self, places, count, i, place_out);
+        }
+    }
+    return judge_settled(self, places, count, settled_by_mark, place_out);
 }
 
 enum output_verdict protocol_judge_output(const struct output_found *found)

@@ -15,30 +15,32 @@ enum protocol_state {
     PROTOCOL_DELIVERING, /* records are on their way */
     PROTOCOL_BROKEN,     /* the outcome of some is unknown and the old producer may still live */
     PROTOCOL_IN_DOUBT,   /* no producer of ours lives; what arrived isn't known */
-    PROTOCOL_READ,       /* settle wait over, outputs read back: what arrived is known */
+    PROTOCOL_READ,       /* outputs read back, or the mark after init: what arrived is known */
     PROTOCOL_DELIVERED,  /* every record is acknowledged */
     PROTOCOL_CHECKED,    /* a recovered batch was read once more (R5) */
     PROTOCOL_STATE_COUNT,
 };
 
 enum protocol_move {
-    PROTOCOL_PLAN,        /* the plan was committed */
-    PROTOCOL_FIND,        /* at start: the ledger has an unsettled batch */
-    PROTOCOL_DELIVER,     /* the first record may go out */
-    PROTOCOL_FAIL,        /* a delivery failed or its answer is unknown */
-    PROTOCOL_DESTROY,     /* the old producer is purged and destroyed (R2) */
-    PROTOCOL_READ_BACK,   /* the settle wait is over and the outputs are read (R3, R4) */
+    PROTOCOL_PLAN,    /* the plan was committed */
+    PROTOCOL_FIND,    /* at start: the ledger has an unsettled batch */
+    PROTOCOL_DELIVER, /* the first record may go out */
+    PROTOCOL_FAIL,    /* a delivery failed or its answer is unknown */
+    PROTOCOL_DESTROY, /* the old producer is purged and destroyed (R2) */
+    /* the settle wait is over and the outputs are read (R3, R4); transactional: a new producer has
+     * fenced the old one and the mark is read (T5) */
+    PROTOCOL_READ_BACK,
     PROTOCOL_ACKNOWLEDGE, /* the last acknowledgement came */
     PROTOCOL_CHECK,       /* read once more before settling (R5) */
     PROTOCOL_SETTLE,      /* the settlement was committed */
     PROTOCOL_MOVE_COUNT,
 };
 
-/* The state after the move; a move that isn't allowed is a defect and asserted. `recovered`: the
- * batch went through recovery and must be checked before it is settled. */
-enum protocol_state protocol_next(enum protocol_state state, enum protocol_move move,
-                                  bool recovered);
-bool protocol_allows(enum protocol_state state, enum protocol_move move, bool recovered);
+/* The state after the move; a move that isn't allowed is a defect and asserted. `checked`: the
+ * batch went through a recovery that read the outputs, and must be read once more before it is
+ * settled. */
+enum protocol_state protocol_next(enum protocol_state state, enum protocol_move move, bool checked);
+bool protocol_allows(enum protocol_state state, enum protocol_move move, bool checked);
 const char *protocol_state_name(enum protocol_state state);
 
 /* R3: the settle wait that began at `began_ms` is over at `now_ms`; last_ours_ms: when a record of
@@ -52,6 +54,7 @@ struct protocol_self {
     char job[PROVENANCE_JOB_SIZE];
     int64_t settled;  /* last batch settled, 0 = none */
     int64_t in_doubt; /* the unsettled batch, 0 = none */
+    bool by_mark;     /* the unsettled batch is transactional: its own mark may be there */
 };
 
 /* ---- a record found in an output ---- */
@@ -83,6 +86,10 @@ enum mark_verdict {
     MARK_COPY,  /* refuse: a copy of the ledger ran */
 };
 
+/* The batch that another ledger's mark names when nothing was ever delivered under it: it refuses
+ * nobody. */
+enum { MARK_BATCH_NONE = 0 };
+
 struct mark_found {
     bool present;  /* any partition has an offset */
     bool all_ours; /* every partition that has an offset has a mark's text */
@@ -94,6 +101,39 @@ struct mark_found {
 
 enum mark_verdict protocol_judge_mark(const struct protocol_self *self,
                                       const struct mark_found *mark);
+
+/* ---- the marks where a transaction carries them: they decide (T4, T5, T7) ---- */
+
+enum marks_verdict {
+    MARKS_SETTLED, /* the last settled batch's: nothing of a batch in doubt is committed */
+    MARKS_PART,    /* slices of the batch in doubt are committed, its last one isn't */
+    MARKS_WHOLE,   /* the batch in doubt is committed */
+    MARKS_ABSENT,  /* no partition has an offset: ask the outputs */
+    MARKS_BEHIND,  /* nothing in doubt; older or missing somewhere: write them before a batch */
+    /* stop: an offset that wasn't committed with its text, or has none of ours */
+    MARKS_MOVED,
+    MARKS_MIXED, /* stop: partitions of the batch in doubt carry different marks */
+    MARKS_OTHER_LEDGER,
+    MARKS_AHEAD,
+    MARKS_COPY,
+};
+
+/* One input partition of the job. */
+struct mark_place {
+    int64_t offset; /* the group's, −1 = none */
+    bool ours;      /* with a mark's text, of any ledger */
+    struct mark_text text;
+    bool incarnation_known; /* of text */
+    bool planned;           /* the batch in doubt reads it */
+    int64_t from, until;    /* planned: that range; else both the ledger's next offset */
+};
+
+/* *place_out: the one to name with a verdict that stops, or that carries the batch in doubt's mark
+ * (PART, WHOLE). `settled_by_mark`: the last settled batch was transactional, so that its mark
+ * can't be behind. */
+enum marks_verdict protocol_judge_marks(const struct protocol_self *self,
+                                        const struct mark_place *places, size_t count,
+                                        bool settled_by_mark, size_t *place_out);
 
 /* ---- an output partition at start or before a read-back (R8) ---- */
 

@@ -31,11 +31,12 @@ struct readback {
     rd_kafka_message_t *messages[TAKE_MAX];
 };
 
-bool readback_new(const struct config *config, struct readback **readback_out, struct err *err)
+bool readback_new(const struct config *config, bool committed, struct readback **readback_out,
+                  struct err *err)
 {
     struct readback *readback = mem_zero(sizeof(*readback));
 
-    if (!source_new_outputs(config, 0, &readback->source, err)) {
+    if (!source_new_outputs(config, committed, 0, &readback->source, err)) {
         free(readback);
         return false;
     }

@@ -21,8 +21,10 @@ struct readback_span {
 
 struct readback;
 
-MUST_CHECK bool readback_new(const struct config *config, struct readback **readback_out,
-                             struct err *err);
+/* `committed`: records of aborted and open transactions aren't found; spans end at or below the
+ * last stable offset then. */
+MUST_CHECK bool readback_new(const struct config *config, bool committed,
+                             struct readback **readback_out, struct err *err);
 /* The topic will be read: learn of its leaders now (source_expect). */
 void readback_expect(struct readback *readback, const char *topic);
 

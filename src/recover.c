@@ -227,6 +227,7 @@ static bool wait_and_read(struct look *look, int64_t began_ms, struct err *err)
 static void after_look(struct look *look, bool recovered)
 {
     struct job *job = look->job;
+    bool by_mark = job_by_mark(job);
 
     for (size_t i = 0; i < look->count; i++) {
         struct output *output = &job->outputs.items[look->outputs[i]];
@@ -234,9 +235,12 @@ static void after_look(struct look *look, bool recovered)
         output->looked = true;
         output->next = look->spans[i].until;
         output->refreshed_wall_ms = clock_wall_ms(&job->clock);
-        output->expected = look->spans[i].until;
-        output->look_from = look->spans[i].until;
+        output->expected = by_mark ? -1 : look->spans[i].until;
+        output->look_from = by_mark ? -1 : look->spans[i].until;
         output->gap_from = output->gap_until = 0;
+    }
+    if (by_mark) {
+        return; /* nothing that comes late can be there */
     }
     for (size_t i = 0; recovered && i < job->outputs.count; i++) {
         job->outputs.items[i].alone = true;
@@ -266,7 +270,7 @@ bool recover_prepare(struct job *job, struct err *err)
 {
     const struct definition *definition = &job->batch.definition;
 
-    if (!readback_new(job->config, &job->readback, err)) {
+    if (!readback_new(job->config, false, &job->readback, err)) {
         return false;
     }
     for (size_t i = 0; i < definition->output_count; i++) {
@@ -286,7 +290,7 @@ bool recover_look(struct job *job, struct err *err)
     }
     look_init(&look, job, LOOK_BACK);
     ok = choose(&look, false, err);
-    if (ok && look.count > 0) {
+    if (ok && look.count > 0 && !job_by_mark(job)) {
         ok = in_doubt ? wait_and_read(&look, job->began_ms, err) : look_read(&look, err);
     }
     if (ok && look.count > 0) {
@@ -294,7 +298,7 @@ bool recover_look(struct job *job, struct err *err)
         if (in_doubt) {
             job_move(job, PROTOCOL_READ_BACK);
             ok = note_found(job, &look, err);
-        } else {
+        } else if (!job_by_mark(job)) {
             job->second_look_ms = job->began_ms + settle_ms(job);
         }
     }
@@ -305,11 +309,72 @@ bool recover_look(struct job *job, struct err *err)
     return ok;
 }
 
+/* Below the fences too: earlier records of ours show that headers arrive and last here. */
+static void look_below_fences(struct look *look)
+{
+    for (size_t i = 0; i < look->count; i++) {
+        struct readback_span *span = &look->spans[i];
+
+        span->from = span->from > NEW_LEDGER_LOOK ? span->from - NEW_LEDGER_LOOK : 0;
+    }
+}
+
+static bool raise_to_log_start(struct look *look, struct err *err)
+{
+    struct ends_item *first = mem_array(look->count, sizeof(*first));
+    struct patience patience = job_patience(look->job, -1);
+    bool ok;
+
+    for (size_t i = 0; i < look->count; i++) {
+        first[i] = (struct ends_item){.topic = look->spans[i].topic,
+                                      .partition = look->spans[i].partition};
+    }
+    ok = ends_get(look->job->ask, ENDS_FIRST, first, look->count, &patience, err);
+    for (size_t i = 0; ok && i < look->count; i++) {
+        if (look->spans[i].from < first[i].offset) {
+            look->spans[i].from = first[i].offset;
+        }
+    }
+    free(first);
+    return ok;
+}
+
+bool recover_ask_outputs(struct job *job, struct err *err)
+{
+    struct look look;
+    bool in_doubt = job->state == PROTOCOL_IN_DOUBT;
+    bool ok;
+
+    if (job->state != PROTOCOL_IDLE && !in_doubt) {
+        return true; /* planned a moment ago: nothing can be there */
+    }
+    look_init(&look, job, LOOK_BACK);
+    look.committed = true;
+    ok = choose(&look, false, err);
+    if (ok && in_doubt) {
+        look_below_fences(&look);
+        ok = raise_to_log_start(&look, err);
+    }
+    ok = ok && (look.count == 0 || look_read(&look, err));
+    if (ok && in_doubt && look.found + look.earlier == 0) {
+        ok = err_set(err, ERR_DECISION, 0,
+                     "batch %" PRId64 " is in doubt, group '%s' carries no mark, and the outputs "
+                     "hold no record that says it is of this job: whether the batch is there can't "
+                     "be told; oncesink-recover resolve --assume delivered|missing decides it",
+                     job->batch.number, job->config->group_id);
+    }
+    if (ok) {
+        after_look(&look, false);
+    }
+    look_deinit(&look);
+    return ok;
+}
+
 /* ---- a producer replaced in the running process ---- */
 
 /* Those of an earlier sink stay: refusals in several partitions would else make each other
  * forgotten without end. */
-static void keep_suspects(struct job *job)
+void recover_keep_suspects(struct job *job)
 {
     size_t count;
     struct sink_suspect *added = sink_suspects(job->sink, &count);
@@ -340,7 +405,7 @@ bool recover_broken(struct job *job, struct err *err)
     assert(job->state == PROTOCOL_BROKEN);
     job->recovered = true;
     sink_purge(job->sink);
-    keep_suspects(job);
+    recover_keep_suspects(job);
     if (failpoint("replace-after-purge")) {
         return err_set(err, ERR_FAILED, 0, "failpoint");
     }

@@ -18,10 +18,20 @@ void recover_seed(const struct job *job, struct delivered *delivered);
 MUST_CHECK bool recover_prepare(struct job *job, struct err *err);
 
 /* At start, job->outputs being arranged and the ledger's rows known: looks through the tail of
- * every output that this process hasn't looked at, and, with an unsettled batch (state IN_DOUBT),
+ * every output that this process hasn't looked at (transactional: learns its end only, the mark
+ * tells the rest), and, with an unsettled batch (state IN_DOUBT),
  * waits as R3 says and reads it back (state READ). ERR_DECISION: stale ledger, a copy, another
  * ledger, an output shorter than expected. */
 MUST_CHECK bool recover_look(struct job *job, struct err *err);
+
+/* Transactional, and the group carries no mark: what the outputs say, read_committed (O3, O4). A
+ * batch in doubt: job->delivered learns what of it is there. ERR_DECISION as above, and when a
+ * batch is in doubt and the outputs hold no record of this job that would show that its records can
+ * be told. */
+MUST_CHECK bool recover_ask_outputs(struct job *job, struct err *err);
+
+/* What the broken sink holds of suspects is noted in the job. */
+void recover_keep_suspects(struct job *job);
 
 /* In the running process, state BROKEN: suspects are noted, the producer is purged and destroyed,
  * the settle wait passes, the outputs are read back. State READ afterwards. */

@@ -163,6 +163,7 @@ static void apply(struct job *job, const struct settling *settling)
         }
     }
     job->identity.settled = job->batch.number;
+    job->identity.settled_by_mark = job_by_mark(job);
 }
 
 void settle_mark(struct job *job)
@@ -212,6 +213,8 @@ bool settle_batch(struct job *job, bool join, struct err *err)
         ok = err_set(err, ERR_FAILED, 0, "failpoint");
     }
     if (ok) {
+        bool by_mark = job_by_mark(job);
+
         apply(job, &settling);
         log_settled(job, &settling);
         deliver_end(job);
@@ -220,10 +223,12 @@ bool settle_batch(struct job *job, bool join, struct err *err)
         job->suspect_count = 0;
         job_move(job, PROTOCOL_SETTLE);
         job->finishing = false;
-        if (failpoint("mark-before")) {
-            ok = err_set(err, ERR_FAILED, 0, "failpoint");
+        if (!by_mark) {
+            if (failpoint("mark-before")) {
+                ok = err_set(err, ERR_FAILED, 0, "failpoint");
+            }
+            settle_mark(job);
         }
-        settle_mark(job);
         if (ok && made) {
             plan_adopt(job, &settling.next);
         }

@@ -12,6 +12,7 @@
  * is noted as usual. */
 #include "sink.h"
 
+#include "failpoint.h"
 #include "kafka_client.h"
 #include "log.h"
 #include "mem.h"
@@ -20,6 +21,7 @@
 #include "watchdog.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -61,6 +63,7 @@ struct sink {
     struct err trouble;
     struct sink_suspect *suspects;
     size_t suspect_count;
+    atomic_bool tainted; /* set by broker threads */
 };
 
 /* What no new producer changes. */
@@ -155,10 +158,11 @@ bool sink_new(const struct sink_options *options, struct sink **sink_out, struct
 {
     struct sink *sink = mem_zero(sizeof(*sink));
     struct client_options client = {
-        .purpose = CLIENT_SINK,
+        .purpose = options->transactional ? CLIENT_TRANSACTIONS : CLIENT_SINK,
         .batch_bytes_max = options->batch_bytes_max,
         .delivered = on_delivered,
         .opaque = sink,
+        .tainted = options->transactional ? &sink->tainted : NULL,
     };
 
     sink->fd = -1;
@@ -445,4 +449,23 @@ struct sink_suspect *sink_suspects(const struct sink *sink, size_t *count_out)
 int sink_fd(const struct sink *sink)
 {
     return sink->fd;
+}
+
+bool sink_tainted(const struct sink *sink)
+{
+    return atomic_load(&sink->tainted) && !failpoint_without("taint");
+}
+
+bool sink_fenced(const struct sink *sink)
+{
+    char why[256];
+    rd_kafka_resp_err_t code = rd_kafka_fatal_error(sink->producer, why, sizeof(why));
+
+    return code == RD_KAFKA_RESP_ERR__FENCED || code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
+           code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
+}
+
+rd_kafka_t *sink_producer(const struct sink *sink)
+{
+    return sink->producer;
 }

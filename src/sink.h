@@ -67,6 +67,7 @@ struct sink_options {
     const struct config *config;
     struct outputs *outputs; /* may grow; indexes stay */
     size_t batch_bytes_max;  /* 0 = default */
+    bool transactional;      /* records are added within a transaction only (transaction.h) */
 };
 
 MUST_CHECK bool sink_new(const struct sink_options *options, struct sink **sink_out,
@@ -110,6 +111,18 @@ bool sink_drained(const struct sink *sink);
 
 /* The suspects of a sink broken by content, of the caller's to free. */
 struct sink_suspect *sink_suspects(const struct sink *sink, size_t *count_out);
+
+/* Transactional: a request of this producer that belongs to a transaction had no clean answer,
+ * though the library may have sent it again with success: a copy may be executed later, so the
+ * producer is replaced before the next transaction begins (T2). */
+bool sink_tainted(const struct sink *sink);
+
+/* Transactional: the broker has fenced this producer: another one took its place, or its
+ * transaction expired (T6). */
+bool sink_fenced(const struct sink *sink);
+
+/* For transaction.c. */
+rd_kafka_t *sink_producer(const struct sink *sink);
 
 /* Readable when acknowledgements may have come. */
 int sink_fd(const struct sink *sink);

@@ -82,10 +82,11 @@ bool source_new(const struct config *config, uint32_t partitions, struct source 
     return make(config, CLIENT_INPUT, partitions, source_out, err);
 }
 
-bool source_new_outputs(const struct config *config, uint32_t partitions,
+bool source_new_outputs(const struct config *config, bool committed, uint32_t partitions,
                         struct source **source_out, struct err *err)
 {
-    return make(config, CLIENT_OUTPUT, partitions, source_out, err);
+    return make(config, committed ? CLIENT_OUTPUT_COMMITTED : CLIENT_OUTPUT, partitions, source_out,
+                err);
 }
 
 static void end_probe(struct source *source)

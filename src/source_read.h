@@ -29,7 +29,7 @@ MUST_CHECK bool source_new(const struct config *config, uint32_t partitions,
                            struct source **source_out, struct err *err);
 
 /* The same over outputs (purpose CLIENT_OUTPUT): read_uncommitted, from the leader. */
-MUST_CHECK bool source_new_outputs(const struct config *config, uint32_t partitions,
+MUST_CHECK bool source_new_outputs(const struct config *config, bool committed, uint32_t partitions,
                                    struct source **source_out, struct err *err);
 
 /* The topic will be read: the client asks for its leaders now, not when it is assigned (which would

@@ -15,6 +15,7 @@
 #include "log.h"
 #include "mem.h"
 #include "recover.h"
+#include "recover_mark.h"
 #include "source_ends.h"
 #include "start_mark.h"
 
@@ -339,6 +340,7 @@ static bool arrange_batch(struct job *job, struct err *err)
     }
     delivered_init(&job->delivered, batch->range_count, job->outputs.count);
     recover_seed(job, &job->delivered);
+    delivered_copy(&job->delivered, &job->committed);
     return true;
 }
 
@@ -386,7 +388,7 @@ bool start_run(struct job *job, struct err *err)
     if (!reload_inputs(job, err)) {
         return false;
     }
-    if (in_doubt && !recover_prepare(job, err)) {
+    if (in_doubt && !job_by_mark(job) && !recover_prepare(job, err)) {
         return false;
     }
     facts_make(job);
@@ -411,12 +413,12 @@ bool start_run(struct job *job, struct err *err)
     if (in_doubt) {
         /* The reader connects while the settle wait passes. */
         return check_batch(job, err) && arrange_batch(job, err) && job_make_source(job, err) &&
-               recover_look(job, err);
+               (!job_by_mark(job) || recover_mark_ready(job, err)) && recover_look(job, err);
     }
     warn_of_outputs(job);
     return take_up_inputs(job, err) && learn_ids(job, err) &&
            arrange_outputs(job, &job->definition, err) && job_make_source(job, err) &&
-           recover_look(job, err);
+           (!job_by_mark(job) || recover_mark_ready(job, err)) && recover_look(job, err);
 }
 
 void start_ask_ids(struct job *job)

@@ -1,5 +1,9 @@
 /* The group's mark at start.
  *
+ * This reading is early: a stale ledger must not fence the live owner (T5), so what is pending in a
+ * transaction isn't waited for. In transactional mode recover_mark.c reads once more, after its
+ * producer has fenced all others, and that reading decides.
+ *
  * The offsets of every input partition are read; of the marks among them one counts: another
  * ledger's before ours, then the highest batch. What is concluded is protocol_judge_mark's. A mark
  * that is behind or gone is no reason to stop in idempotent mode: SQLite is the authority, and the
@@ -39,8 +43,8 @@ static void mark_sum_up(const struct job *job, const struct mark_item *items, si
     }
 }
 
-static bool mark_refuse(const struct job *job, enum mark_verdict verdict,
-                        const struct mark_text *mark, struct err *err)
+bool start_mark_refuse(const struct job *job, enum mark_verdict verdict,
+                       const struct mark_text *mark, struct err *err)
 {
     const char *group = job->config->group_id;
 
@@ -75,7 +79,7 @@ static bool mark_judge(struct job *job, struct mark_item *items, size_t count, s
     struct mark_found found;
     enum mark_verdict verdict;
 
-    if (!mark_read(job->ask, job->config->group_id, items, count, &patience, err)) {
+    if (!mark_read(job->ask, job->config->group_id, MARK_AS_IT_IS, items, count, &patience, err)) {
         return false;
     }
     mark_sum_up(job, items, count, &found);
@@ -89,6 +93,9 @@ static bool mark_judge(struct job *job, struct mark_item *items, size_t count, s
     case MARK_BEHIND:
         return true;
     case MARK_FOREIGN_TEXT:
+        if (job_by_mark(job)) {
+            return true; /* judged once more when nothing is pending: there it stops the job */
+        }
         log_warning("the offsets of group '%s' were set by someone else; the ledger wins, and they "
                     "are written again with the next mark",
                     job->config->group_id);
@@ -98,7 +105,7 @@ static bool mark_judge(struct job *job, struct mark_item *items, size_t count, s
     case MARK_OTHER_LEDGER:
     case MARK_AHEAD:
     case MARK_COPY:
-        return mark_refuse(job, verdict, &found.text, err);
+        return start_mark_refuse(job, verdict, &found.text, err);
     }
     return false;
 }

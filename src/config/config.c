@@ -54,6 +54,7 @@ void config_free(struct config *config)
     config_caps_deinit(config->caps, config->cap_count);
     free(config->job_name);
     free(config->group_id);
+    free(config->transactional_id);
     free(config->ledger_path);
     free(config->output_topic);
     free(config->error_topic);

@@ -43,8 +43,9 @@ struct config_cap {
 
 struct config {
     char *job_name;
-    char *group_id;    /* default: job_name */
-    char *ledger_path; /* default: <job.name>.db */
+    char *group_id;         /* default: job_name */
+    char *transactional_id; /* default: job_name */
+    char *ledger_path;      /* default: <job.name>.db */
     struct config_list input_topics;
     enum config_start start;
     int64_t start_ms;        /* CONFIG_START_TIME: resolved at start */
@@ -67,7 +68,8 @@ struct config {
     int64_t fetch_timeout_ms;
     int64_t request_timeout_ms;
     int64_t session_timeout_ms, heartbeat_interval_ms, max_poll_interval_ms;
-    int64_t recovery_settle_ms; /* −1 = by the outputs' replicas: 1000 with one, else 3000 */
+    int64_t transaction_timeout_ms; /* the client's setting of that name */
+    int64_t recovery_settle_ms;     /* −1 = by the outputs' replicas: 1000 with one, else 3000 */
     enum on_data_loss on_data_loss;
     enum on_bad_record on_bad_record;
     int64_t ledger_keep_batches;

@@ -51,7 +51,6 @@ static const struct fixed {
      {NULL},
      "a record must go to the same partition each time; use output.partitioner"},
     {"sticky.partitioning.linger.ms", {"0"}, "a record must go to the same partition each time"},
-    {"transaction.timeout.ms", {NULL}, "delivery.mode=transactional is not built yet"},
     {"queue.buffering.max.kbytes", {NULL}, "it is sized from memory.max.bytes; use that"},
     {"queue.buffering.max.messages", {NULL}, "it is sized from memory.max.bytes; use that"},
     {"queued.max.messages.kbytes", {NULL}, "it is sized from memory.max.bytes; use that"},
@@ -330,6 +329,19 @@ void config_client_deinit(struct config *config)
     config->kafka = NULL;
     config->kafka_count = 0;
     config->names = NULL;
+}
+
+const char *config_producer_value(const struct config *config, const char *name)
+{
+    const char *value = config_client_value(config, name);
+
+    for (size_t i = 0; i < config->kafka_count; i++) {
+        if (config->kafka[i].client == CONFIG_PRODUCER &&
+            strcmp(config_names_canonical(config->names, config->kafka[i].name), name) == 0) {
+            value = config->kafka[i].value;
+        }
+    }
+    return value;
 }
 
 const char *config_client_value(const struct config *config, const char *name)

@@ -19,4 +19,7 @@ void config_client_deinit(struct config *config);
 /* The value of a setting for both clients, by librdkafka's main name; NULL when it isn't set. */
 const char *config_client_value(const struct config *config, const char *name);
 
+/* The same for a producer: `producer.NAME` before the plain one. */
+const char *config_producer_value(const struct config *config, const char *name);
+
 #endif

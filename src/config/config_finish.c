@@ -12,7 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHUTDOWN_INTERVALS = 10, SHUTDOWN_MS_MIN = 10000 };
+enum {
+    SHUTDOWN_INTERVALS = 10,
+    SHUTDOWN_MS_MIN = 10000,
+    TRANSACTION_TIMEOUT_MS = 60000, /* librdkafka's default */
+};
 
 /* Where the value comes from: "FILE:LINE", "--set", or "default". */
 static const char *origin_of(const struct config *config, const char *name)
@@ -39,11 +43,23 @@ static bool check_required(const struct config *config, struct err *err)
     return true;
 }
 
+/* It was checked as a number of milliseconds by librdkafka's own range. */
+static int64_t transaction_timeout(const struct config *config)
+{
+    const char *value = config_producer_value(config, "transaction.timeout.ms");
+
+    return value == NULL ? TRANSACTION_TIMEOUT_MS : strtoll(value, NULL, 10);
+}
+
 static void derive_defaults(struct config *config, int64_t now_ms)
 {
     if (config->group_id == NULL) {
         config->group_id = mem_text(config->job_name);
     }
+    if (config->transactional_id == NULL) {
+        config->transactional_id = mem_text(config->job_name);
+    }
+    config->transaction_timeout_ms = transaction_timeout(config);
     if (config->ledger_path == NULL) {
         config->ledger_path = mem_print("%s.db", config->job_name);
     }
@@ -61,15 +77,8 @@ static void derive_defaults(struct config *config, int64_t now_ms)
 /* Rows that aren't built yet and whose default is another setting's value. */
 static bool check_unbuilt(const struct config *config, struct err *err)
 {
-    const struct config_place *id = config_row_place(config, config_row("transactional.id"));
     const struct config_place *bytes = config_row_place(config, config_row("batch.max.bytes"));
 
-    if (id->value != NULL && strcmp(id->value, config->job_name) != 0) {
-        return err_set(err, ERR_SETTINGS, 0,
-                       "%s: transactional.id is not built yet, as delivery.mode=transactional "
-                       "isn't; leave it out",
-                       id->origin);
-    }
     if (bytes->value != NULL) {
         return err_set(err, ERR_SETTINGS, 0, "%s: batch.max.bytes is not built yet; leave it out",
                        bytes->origin);

@@ -17,7 +17,8 @@ static bool is_hidden(const struct config *config, const struct config_row *row)
 
     return place->hidden ||
            (place->origin == NULL && job->hidden &&
-            (strcmp(row->name, "group.id") == 0 || strcmp(row->name, "ledger.path") == 0));
+            (strcmp(row->name, "group.id") == 0 || strcmp(row->name, "transactional.id") == 0 ||
+             strcmp(row->name, "ledger.path") == 0));
 }
 
 static void print_row(const struct config *config, const struct config_row *row, FILE *out)

@@ -25,11 +25,8 @@ static const struct config_word PROVENANCES[] = {
 };
 static const struct config_word DELIVERIES[] = {
     {.word = "idempotent", .value = DELIVERY_IDEMPOTENT},
-    {.word = "transactional", .value = DELIVERY_TRANSACTIONAL, .unbuilt = true},
-    {.word = "exactly_once_v2",
-     .value = DELIVERY_TRANSACTIONAL,
-     .alias = "processing.guarantee",
-     .unbuilt = true},
+    {.word = "transactional", .value = DELIVERY_TRANSACTIONAL},
+    {.word = "exactly_once_v2", .value = DELIVERY_TRANSACTIONAL, .alias = "processing.guarantee"},
     {0},
 };
 static const struct config_word FIRST_BATCHES[] = {

@@ -35,6 +35,7 @@ struct ledger_identity {
     char incarnation[INCARNATION_SIZE]; /* of the last ledger_start */
     int64_t batch;                      /* last batch number used; 0 = none */
     int64_t settled;                    /* last batch settled; 0 = none */
+    bool settled_by_mark;               /* that batch was transactional */
     int64_t last_ms;                    /* job clock: latest time in any batch row; 0 = none */
     bool created;                       /* this ledger_open made the file */
 };

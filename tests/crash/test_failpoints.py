@@ -2,7 +2,8 @@
 
 Each name is tried in a situation that leads there: an ordinary run; a run that finds a batch in doubt,
 partly delivered; a run that meets a record which the broker refuses; a batch that lasts long enough for
-a checkpoint. A name that no situation reaches fails its test: then it proves nothing.
+a checkpoint. In both delivery modes, but for the steps that only one of them has. A name that no
+situation reaches fails its test: then it proves nothing.
 """
 
 import os
@@ -20,9 +21,22 @@ COUNT = 1500
 ALIVE_S_MAX = 12
 
 
+# Steps of reading the outputs back and of the mark beside the batch; and of a transaction.
+ONLY = {"idempotent": {"mark-before", "mark-after", "recover-begin", "recover-read",
+                       "recover-check"},
+        "transactional": {"transaction-after-init", "transaction-before-offsets",
+                          "transaction-before-commit", "transaction-after-commit"}}
+
+
+def steps():
+    names = failpoints()
+    return [f"{mode}:{name}" for mode in ONLY for name in names
+            if not any(name in only for other, only in ONLY.items() if other != mode)]
+
+
 def pytest_generate_tests(metafunc):
-    if "failpoint" in metafunc.fixturenames:
-        metafunc.parametrize("failpoint", failpoints())
+    if "step" in metafunc.fixturenames:
+        metafunc.parametrize("step", steps())
 
 
 def dies_there(job, name, delay_us):
@@ -44,11 +58,17 @@ def ordinary_but_slow(job):
     job.feed(COUNT)
 
 
+def any_output(job):
+    """Anything lies in the outputs, committed or not."""
+    ends = job.topics("ends", topics=list(job.outputs))
+    return any(end["high"] for topic in ends.values() for end in topic.values())
+
+
 def batch_in_doubt(job):
     job.feed(COUNT)
     job.service.start(delay_us=2000)
     deadline = time.monotonic() + 30
-    while not (job.tally()["records"] and job.service.in_doubt()):
+    while not (job.service.in_doubt() and any_output(job)):
         assert time.monotonic() < deadline, job.service.log_tail()
     job.service.kill()
     job.service.close_ledger()
@@ -79,13 +99,15 @@ def situations_for(name):
     return [hint] + [each for each in SITUATIONS if each is not hint]
 
 
-def kill_at(topics, folder, name):
+def kill_at(topics, folder, step):
     """Returns a description of what was done and the checker's verdict, or None: never reached."""
+    mode, name = step.split(":")
     for number, situation in enumerate(situations_for(name)):
         configs, delay_us = SITUATIONS[situation]
-        job = Job(topics, folder, f"fp-{name}-{number}", configs={"out": configs}, settings={
-            "batch.max.records": 600, "on.bad.record": "set-aside",
-            "error.topic": f"fp-{name}-{number}-error"})
+        job_name = f"fp-{mode}-{name}-{number}"
+        job = Job(topics, folder, job_name, configs={"out": configs}, settings={
+            "delivery.mode": mode, "batch.max.records": 600, "on.bad.record": "set-aside",
+            "error.topic": f"{job_name}-error"})
         try:
             topics("create_topics", topics={f"{job.name}-error": {"partitions": 3}})
             situation(job)
@@ -98,6 +120,9 @@ def kill_at(topics, folder, name):
             job.service.stop()
             ends = topics("ends", topics=[f"{job.name}-error"])[f"{job.name}-error"]
             aside = sum(each["high"] for each in ends.values())
+            if mode == "transactional" and refused:
+                # transactions leave their marks in the log, and aborted records
+                aside = job.tally_errors(f"{job.name}-error")
             result = job.check(absent=[[f"{job.name}-in", 1, COUNT // 3]] if refused else [])
             if not refused:
                 assert_counts_agree(job)
@@ -111,16 +136,16 @@ def kill_at(topics, folder, name):
 def deaths(request, topics, tmp_path_factory):
     tmp_path_factory.getbasetemp()  # made here: threads would make one each
     side_by_side = SideBySide(
-        request, "test_a_kill_at_a_named_step", "failpoint",
-        lambda name: kill_at(topics, tmp_path_factory.mktemp("failpoint"), name),
+        request, "test_a_kill_at_a_named_step", "step",
+        lambda step: kill_at(topics, tmp_path_factory.mktemp("failpoint"), step),
         workers=2 * (os.cpu_count() or 1))
     yield side_by_side
     side_by_side.close()
 
 
-def test_a_kill_at_a_named_step(deaths, failpoint):
-    death = deaths.result(failpoint)
-    assert death, f"no situation reaches '{failpoint}'"
+def test_a_kill_at_a_named_step(deaths, step):
+    death = deaths.result(step)
+    assert death, f"no situation reaches '{step}'"
     situation, result, wanted, surplus_aside, log = death
     assert result["clean"] and result["out"] == wanted, f"{situation}: {result}\n{log}"
     assert surplus_aside == 0, f"{situation}: error records lost or doubled: {surplus_aside}"

@@ -32,7 +32,7 @@ static struct readback *new_readback(struct mock *mock)
     struct readback *readback = NULL;
     struct err err;
 
-    assert_true(readback_new(&mock->config, &readback, &err));
+    assert_true(readback_new(&mock->config, false, &readback, &err));
     return readback;
 }
 

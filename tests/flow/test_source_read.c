@@ -415,7 +415,7 @@ static void outputs_are_read_by_the_same_means(void **state)
 
     new_topic(mock, 1);
     mock_feed(mock, topic, 0, 0, 100);
-    assert_true(source_new_outputs(&mock->config, 0, &source, &err));
+    assert_true(source_new_outputs(&mock->config, false, 0, &source, &err));
     begin(source, &all, 1);
     read_all(source, &all, 1);
     assert_int_equal(source_log_start(source, 0), 0);

@@ -31,6 +31,7 @@ class Job:
         self.routes = {topic: output.replace("{topic}", topic) for topic in self.inputs}
         self.partitioner = partitioner
         transactional = (settings or {}).get("delivery.mode") == "transactional"
+        # as the readers see it for whom the mode promises something
         self.isolation = "read_committed" if transactional else "read_uncommitted"
         topics("create_topics", topics={
             topic: {"partitions": count, "configs": configs.get(topic[len(name) + 1:], {})}
@@ -57,6 +58,15 @@ class Job:
         """What the outputs hold now: records, and of the batches that changed how many each."""
         return self.topics("tally", name=self._tally, topics=list(self.outputs),
                            isolation=self.isolation, **how)
+
+    def tally_errors(self, topic):
+        """How many records of the job a reader sees in an error topic."""
+        name = f"{self._tally}-errors"
+        try:
+            return self.topics("tally", name=name, topics=[topic],
+                               isolation=self.isolation)["records"]
+        finally:
+            self.topics("tally", name=name, close=True)
 
     def batch_counts(self):
         """{batch: {"TOPIC/PARTITION": records}} of all that lies in the outputs."""

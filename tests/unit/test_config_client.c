@@ -102,7 +102,6 @@ static void what_the_protocol_fixes_is_refused_with_the_reason(void **state)
         "delivery.report.only.error = true",
         "queuing.strategy = lifo",
         "partitioner = random",
-        "transaction.timeout.ms = 60000",
         "queue.buffering.max.kbytes = 1000",
         "queue.buffering.max.messages = 1000",
         "consumer.queued.max.messages.kbytes = 1000",
