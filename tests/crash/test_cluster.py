@@ -29,8 +29,9 @@ DRAIN_S_MAX = 90
 class Chaos:
     """Draws events until the time is over; nothing is broken any more when run() returns."""
 
-    def __init__(self, cluster, topics, names, seed):
-        self.cluster, self.topics, self.names = cluster, topics, names
+    def __init__(self, cluster, topics, jobs, seed):
+        self.cluster, self.topics, self.jobs = cluster, topics, jobs
+        self.names = [name for job in jobs for name in [*job.inputs, *job.outputs]]
         self.random = random.Random(seed)
         self.events = collections.Counter()
 
@@ -46,6 +47,8 @@ class Chaos:
             event()
             self.events[event.__name__] += 1
             time.sleep(self.random.uniform(0.2, 2))
+            for job in self.jobs:
+                assert job.service.running(), f"{self.events}\n{job.service.log_tail()}"
 
     def away(self):
         time.sleep(self.random.uniform(0.2, 5))
@@ -116,8 +119,7 @@ def troubled(request, peer, tmp_path_factory, full):
                 jobs[mode] = Job(topics, tmp_path_factory.mktemp(mode), f"cluster-{mode}",
                                  settings=settings)
                 jobs[mode].service.start()
-            names = [name for job in jobs.values() for name in [*job.inputs, *job.outputs]]
-            chaos = Chaos(cluster, topics, names, seed=time.time_ns() if full else 1)
+            chaos = Chaos(cluster, topics, jobs.values(), seed=time.time_ns() if full else 1)
             feeds = {mode: topics.begin("feed", topics=job.all_inputs(), count=10**9, rate=RATE,
                                         seed=4) for mode, job in jobs.items()}
             pids = {mode: job.service.pid for mode, job in jobs.items()}

@@ -11,7 +11,7 @@
 #define OURS   "0123456789abcdef0123456789abcdef"
 #define THEIRS "ffffffffffffffff0123456789abcdef"
 
-enum { PARTITIONS = 3, DONE_MS_MAX = 20000 };
+enum { PARTITIONS = 3, DONE_MS_MAX = 20000, GIVEN_UP_MS = 6500 };
 
 static struct mark_item *items_at(struct mark_item items[PARTITIONS], int64_t offset)
 {
@@ -73,6 +73,33 @@ static void a_mark_is_read_as_it_was_written(void **state)
         assert_int_equal(items[i].text.batch, 3);
         assert_int_equal(items[i].text.slices, 1);
     }
+    mark_writer_free(writer);
+    client_free(ask, "test");
+}
+
+/* The client gives up a question to a coordinator that is away, and looks for the coordinator all the
+ * same: what it does when that one is found must not touch what is over. */
+static void a_question_given_up_is_over_when_the_coordinator_comes_back(void **state)
+{
+    struct mock *mock = *state;
+    rd_kafka_t *ask = mock_client(mock, CLIENT_ASK);
+    struct mark_writer *writer = writer_of(ask, "gone", "aaaaaaaa");
+    struct mark_item items[PARTITIONS];
+    struct err err = {.kind = ERR_NONE};
+    int64_t begun_ms;
+
+    mark_begin(writer, 1, items_at(items, 100), PARTITIONS, true);
+    assert_true(finish(writer, &err));
+    mock_away(mock, 1);
+    mark_begin(writer, 2, items_at(items, 200), PARTITIONS, false);
+    for (begun_ms = wait_now_ms(); wait_now_ms() - begun_ms < GIVEN_UP_MS;) {
+        assert_true(mark_step(writer, &err));
+        poll(NULL, 0, 20);
+    }
+    assert_false(mark_idle(writer));
+    mock_back(mock, 1);
+    assert_true(finish(writer, &err));
+    assert_int_equal(mark_written(writer), 2);
     mark_writer_free(writer);
     client_free(ask, "test");
 }
@@ -276,6 +303,7 @@ int main(void)
         cmocka_unit_test(offsets_that_somebody_moved_are_told_once_and_written_over),
         cmocka_unit_test(trouble_that_passes_only_delays_a_mark),
         cmocka_unit_test(a_group_with_members_is_refused),
+        cmocka_unit_test(a_question_given_up_is_over_when_the_coordinator_comes_back),
         cmocka_unit_test(without_a_coordinator_nothing_waits),
     };
 
