@@ -80,6 +80,22 @@ static const struct {
     {RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD, ERR_CONTENT}, /* one of its request */
 };
 
+const char *client_err_way_out(rd_kafka_resp_err_t code)
+{
+    switch ((int)code) {
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+        return "; the job's user needs the ACL Read on its inputs, Read and Write on its outputs";
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+        return "; the job's user needs the ACL Read on its group (group.id)";
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: /* of a producer's id */
+        return "; the job's user needs the ACL Write on its outputs";
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        return "; the job's user needs the ACLs Write and Describe on its transactional.id";
+    default:
+        return "";
+    }
+}
+
 enum err_kind client_err_kind(rd_kafka_resp_err_t code)
 {
     for (size_t i = 0; i < sizeof(KINDS) / sizeof(KINDS[0]); i++) {

@@ -19,8 +19,8 @@ bool client_trouble_describe(rd_kafka_resp_err_t code, const char *reason, const
  * for. */
 const char *client_trouble_certificate(int x509_error);
 
-/* The way out where librdkafka refuses to make a handle for this reason, in brackets; "" = its words
- * are enough. */
+/* The way out where librdkafka refuses to make a handle for this reason, in brackets; "" = its
+ * words are enough. */
 const char *client_trouble_settings(const char *reason);
 
 #endif

@@ -50,6 +50,10 @@ void client_free(rd_kafka_t *client, const char *what);
  * record itself), ERR_FAILED. */
 enum err_kind client_err_kind(rd_kafka_resp_err_t code);
 
+/* What a person must do about a missing permission, to be put behind the words of the error; ""
+ * for any other code. */
+const char *client_err_way_out(rd_kafka_resp_err_t code);
+
 /* A broker has answered: from now on a log-in that fails is tried again, not refused. Any
  * thread. */
 void client_served(void);

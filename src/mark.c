@@ -95,8 +95,11 @@ static bool refuse(const char *doing, const char *group, rd_kafka_resp_err_t cod
         words = "consumers have joined this group and would overwrite the job's offsets: "
                 "give them, or the job (group.id), another group";
     }
-    return err_set(err, client_err_kind(code), (int)code, "%s of group '%s': %s", doing, group,
-                   words);
+    if (*client_err_way_out(code) != '\0') {
+        words = rd_kafka_err2str(code); /* without the names of librdkafka's parts */
+    }
+    return err_set(err, client_err_kind(code), (int)code, "%s of group '%s': %s%s", doing, group,
+                   words, client_err_way_out(code));
 }
 
 /* The answer's partitions, borrowed from the event; an error of the whole or of one of them is the

@@ -2,8 +2,10 @@
  * silent, and describe_bad() says in one line what it stumbled over. */
 #include "options.h"
 
+#include "config_client.h"
 #include "config_value.h"
 #include "failpoint.h"
+#include "log.h"
 #include "mem.h"
 
 #include <argp.h>
@@ -245,6 +247,16 @@ bool options_inform(const struct options *options, const char *clients, FILE *ou
     return false;
 }
 
+/* A command line is seen by every user of the machine (ps, /proc). */
+static void warn_of_secret(const struct options_setting *setting)
+{
+    if (config_client_is_secret(setting->name) && strncmp(setting->value, "${", 2) != 0) {
+        log_warning("--set %s: everybody on this machine can read a command line; put the value "
+                    "into a file that only the service can read, and set %s=${file:PATH}",
+                    setting->name, setting->name);
+    }
+}
+
 bool options_configure(const struct options *options, int64_t now_ms, struct config **config_out,
                        struct err *err)
 {
@@ -252,6 +264,7 @@ bool options_configure(const struct options *options, int64_t now_ms, struct con
     bool done = config_read_file(config, options->config_path, err);
 
     for (size_t i = 0; done && i < options->setting_count; i++) {
+        warn_of_secret(&options->settings[i]);
         done =
             config_set(config, options->settings[i].name, options->settings[i].value, "--set", err);
     }

@@ -76,13 +76,22 @@ static bool is_forbidden(rd_kafka_resp_err_t code)
 static void sink_break(struct sink *sink, rd_kafka_resp_err_t code, const char *topic,
                        int32_t partition, const char *why)
 {
+    char fatal_text[256];
+    rd_kafka_resp_err_t fatal;
+
     if (sink->broken) {
         return;
+    }
+    /* A producer that was never given its id fails its records as purged. */
+    fatal = rd_kafka_fatal_error(sink->producer, fatal_text, sizeof(fatal_text));
+    if (is_forbidden(fatal)) {
+        code = fatal;
+        why = fatal_text;
     }
     sink->broken = true;
     sink->by_content = client_err_kind(code) == ERR_CONTENT;
     err_set(&sink->trouble, is_forbidden(code) ? ERR_DECISION : ERR_PRODUCER, (int)code,
-            "delivery to '%s'[%d]: %s", topic, (int)partition, why);
+            "delivery to '%s'[%d]: %s%s", topic, (int)partition, why, client_err_way_out(code));
 }
 
 static void suspect_add(struct sink *sink, const struct sink_origin *origin, size_t output)

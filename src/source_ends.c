@@ -272,8 +272,9 @@ static bool check_items(const struct ends_item *items, size_t count, struct err 
         return true;
     }
     return err_set(err, client_err_kind(worst->error), (int)worst->error,
-                   "asking where %s[%" PRId32 "] begins or ends: %s", worst->topic,
-                   worst->partition, rd_kafka_err2str(worst->error));
+                   "asking where %s[%" PRId32 "] begins or ends: %s%s", worst->topic,
+                   worst->partition, rd_kafka_err2str(worst->error),
+                   client_err_way_out(worst->error));
 }
 
 /* Is the trouble a topic that doesn't exist? When no leader at all was found the answer doesn't

@@ -203,8 +203,8 @@ static bool take_event(struct source_part *part, const rd_kafka_message_t *event
         return true;
     }
     if (kind == ERR_DECISION || kind == ERR_SETTINGS) {
-        return err_set(err, kind, (int)event->err, "input %s[%" PRId32 "]: %s", part->topic,
-                       part->partition, text);
+        return err_set(err, kind, (int)event->err, "reading %s[%" PRId32 "]: %s%s", part->topic,
+                       part->partition, text, client_err_way_out(event->err));
     }
     if (kind == ERR_TEMPORARY || event->err >= RD_KAFKA_RESP_ERR_UNKNOWN) {
         /* A broker's answer: librdkafka fetches from the same offset again, after a while. */

@@ -17,6 +17,7 @@
 #include "recover.h"
 #include "recover_mark.h"
 #include "source_ends.h"
+#include "start_access.h"
 #include "start_mark.h"
 
 #include <inttypes.h>
@@ -407,7 +408,7 @@ bool start_run(struct job *job, struct err *err)
     if (failpoint("start-after-ask")) {
         return err_set(err, ERR_FAILED, 0, "failpoint");
     }
-    if (!make_definition(job, err) || !check_input_ids(job, err)) {
+    if (!make_definition(job, err) || !check_input_ids(job, err) || !start_access(job, err)) {
         return false;
     }
     if (in_doubt) {

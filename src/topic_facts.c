@@ -104,8 +104,8 @@ static bool take_topic(struct topic_fact *fact, const struct rd_kafka_metadata_t
     enum err_kind kind = client_err_kind(topic->err);
 
     if (kind == ERR_DECISION || kind == ERR_SETTINGS) {
-        return err_set(err, kind, (int)topic->err, "topic '%s': %s", topic->topic,
-                       rd_kafka_err2str(topic->err));
+        return err_set(err, kind, (int)topic->err, "topic '%s': %s%s", topic->topic,
+                       rd_kafka_err2str(topic->err), client_err_way_out(topic->err));
     }
     if (topic->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
         fact->partitions = 0;
@@ -209,7 +209,9 @@ static void ask_ids(struct topic_facts *facts)
     rd_kafka_AdminOptions_t *options = new_options(facts->ask, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
     const char **names = mem_array(facts->count, sizeof(names[0]));
     rd_kafka_TopicCollection_t *topics;
+    rd_kafka_error_t *error = rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
 
+    rd_kafka_error_destroy(error); /* NULL: the option fits this question */
     for (size_t i = 0; i < facts->count; i++) {
         names[i] = facts->facts[i].topic;
     }
@@ -282,6 +284,23 @@ static void take_id(struct topic_fact *fact, const rd_kafka_TopicDescription_t *
     fact->described = true;
 }
 
+/* An authorizer that lets a topic be described but tells nothing of it isn't asked further. */
+static void take_rights(struct topic_fact *fact, const rd_kafka_TopicDescription_t *description)
+{
+    size_t count = 0;
+    const rd_kafka_AclOperation_t *allowed =
+        rd_kafka_TopicDescription_authorized_operations(description, &count);
+
+    fact->rights_known = allowed != NULL && count > 0;
+    fact->may_read = fact->may_write = false;
+    for (size_t i = 0; fact->rights_known && i < count; i++) {
+        bool all = allowed[i] == RD_KAFKA_ACL_OPERATION_ALL;
+
+        fact->may_read |= all || allowed[i] == RD_KAFKA_ACL_OPERATION_READ;
+        fact->may_write |= all || allowed[i] == RD_KAFKA_ACL_OPERATION_WRITE;
+    }
+}
+
 static void take_ids(struct topic_facts *facts, const rd_kafka_DescribeTopics_result_t *result)
 {
     size_t count = 0;
@@ -297,6 +316,7 @@ static void take_ids(struct topic_facts *facts, const rd_kafka_DescribeTopics_re
         }
         if (error == NULL || rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_NO_ERROR) {
             take_id(fact, topics[i]);
+            take_rights(fact, topics[i]);
         } else if (rd_kafka_error_code(error) != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
             warn(facts, "the topics' ids", rd_kafka_error_string(error));
         }
@@ -340,7 +360,7 @@ static void take_configs(struct topic_facts *facts, const rd_kafka_DescribeConfi
             }
             fact->configured = true;
         } else if (code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
-            warn(facts, "the topics' settings", rd_kafka_err2str(code));
+            warn(facts, "the topics' settings (ACL DescribeConfigs)", rd_kafka_err2str(code));
         }
     }
 }

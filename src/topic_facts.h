@@ -20,8 +20,9 @@ struct topic_fact {
     int64_t max_message_bytes;    /* −1 = unknown */
     int64_t retention_ms;         /* −2 = unknown, −1 = for ever */
     bool compacted;
-    bool described;  /* topic id asked and answered */
-    bool configured; /* configs asked and answered */
+    bool described;                         /* topic id asked and answered */
+    bool rights_known, may_read, may_write; /* what the ACLs give the job's user */
+    bool configured;                        /* configs asked and answered */
 };
 
 struct topic_facts;

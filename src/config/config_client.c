@@ -303,6 +303,13 @@ bool config_client_set(struct config *config, const char *name, const char *valu
     return true;
 }
 
+bool config_client_is_secret(const char *name)
+{
+    enum config_client client;
+
+    return is_secret(split_name(name, &client));
+}
+
 void config_client_sort(struct config *config)
 {
     struct config_kafka *sorted = mem_array(config->kafka_count, sizeof(*sorted));

@@ -11,6 +11,9 @@
 MUST_CHECK bool config_client_set(struct config *config, const char *name, const char *value,
                                   bool secret, bool from_file, const char *origin, struct err *err);
 
+/* Is what this setting holds never to be seen? With or without a prefix. */
+bool config_client_is_secret(const char *name);
+
 /* Settings of one client behind those of both, so that they win when they are applied in order. */
 void config_client_sort(struct config *config);
 
