@@ -49,6 +49,7 @@ static const char *const NAMES[] = {
     "recover-read",
     "recover-deliver",
     "recover-check",
+    "client-destroy",
 };
 enum { NAME_COUNT = sizeof(NAMES) / sizeof(NAMES[0]) };
 
@@ -57,7 +58,7 @@ enum { DELAY_US_MIN = 1000, SLICE_US_MAX = 100000 };
 
 enum { SPEED_MAX = 1000000 }; /* a boot of some years stays far from an overflow */
 
-enum action { ACTION_NONE, ACTION_KILL, ACTION_ERROR };
+enum action { ACTION_NONE, ACTION_KILL, ACTION_ERROR, ACTION_HANG };
 
 static struct {
     bool read;
@@ -68,6 +69,7 @@ static struct {
     uint64_t delay_us;
     uint64_t owed_us;
     uint64_t speed;
+    uint64_t deadline_ms; /* 0 = as in the source */
 } state;
 
 static const char *find(const char *name, size_t size)
@@ -114,6 +116,8 @@ static void read_place(const char *variable, const char *value)
         state.action = ACTION_KILL;
     } else if (action_size == strlen("error") && memcmp(colon + 1, "error", action_size) == 0) {
         state.action = ACTION_ERROR;
+    } else if (action_size == strlen("hang") && memcmp(colon + 1, "hang", action_size) == 0) {
+        state.action = ACTION_HANG;
     } else {
         refuse(variable, value);
     }
@@ -129,6 +133,7 @@ static void read_environment(void)
     const char *place = getenv("ONCESINK_FAILPOINT");
     const char *delay = getenv("ONCESINK_RECORD_DELAY_US");
     const char *speed = getenv("ONCESINK_CLOCK_SPEED");
+    const char *deadline = getenv("ONCESINK_DEADLINE_MS");
 
     state.read = true;
     if (place != NULL && place[0] != '\0') {
@@ -136,6 +141,9 @@ static void read_environment(void)
     }
     if (delay != NULL && delay[0] != '\0') {
         state.delay_us = number_of("ONCESINK_RECORD_DELAY_US", delay, delay);
+    }
+    if (deadline != NULL && deadline[0] != '\0') {
+        state.deadline_ms = number_of("ONCESINK_DEADLINE_MS", deadline, deadline);
     }
     state.speed = 1;
     if (speed != NULL && speed[0] != '\0') {
@@ -160,6 +168,9 @@ bool failpoint(const char *name)
     fprintf(stderr, "failpoint %s, pass %llu\n", name, (unsigned long long)state.passed);
     if (state.action == ACTION_KILL) {
         kill(getpid(), SIGKILL);
+    }
+    while (state.action == ACTION_HANG) {
+        pause();
     }
     return true;
 }
@@ -200,6 +211,16 @@ unsigned failpoint_slice(unsigned most)
     }
     fit = state.delay_us == 0 ? most : SLICE_US_MAX / state.delay_us;
     return fit < most ? (unsigned)fit + 1 : most;
+}
+
+int64_t failpoint_deadline(int64_t most_ms)
+{
+    if (!state.read) {
+        read_environment();
+    }
+    return state.deadline_ms > 0 && (int64_t)state.deadline_ms < most_ms
+               ? (int64_t)state.deadline_ms
+               : most_ms;
 }
 
 int64_t failpoint_clock_ms(int64_t boot_ms)

@@ -3,7 +3,8 @@
  *
  * ONCESINK_FAILPOINT=NAME:ACTION[@NTH] in the environment: at the NTH pass (1, the default, is the
  * first) the place does ACTION: `kill` (SIGKILL to itself), `error` (failpoint() answers true and
- * the caller behaves as if its call had failed; only where the caller looks at the answer).
+ * the caller behaves as if its call had failed; only where the caller looks at the answer), `hang`
+ * (never returns). ONCESINK_DEADLINE_MS=N: the watchdog bites after N ms, not after half a minute.
  * ONCESINK_WITHOUT=RULE takes a safety step out, so that a test can show what it is for (taint:
  * T2). ONCESINK_RECORD_DELAY_US=N stretches a batch by N µs a record. ONCESINK_CLOCK_SPEED=N lets
  * the job clock (clock.h; no other) run N times as fast. The names are listed in failpoint.c; a
@@ -22,6 +23,7 @@ void failpoint_delay_record(void);
 unsigned failpoint_slice(unsigned most);
 bool failpoint_without(const char *rule);
 int64_t failpoint_clock_ms(int64_t boot_ms); /* what the job clock takes for the boot time */
+int64_t failpoint_deadline(int64_t most_ms); /* shorter when the test says so */
 void failpoint_list(void);                   /* the names, one a line, on stdout */
 #else
 static inline bool failpoint(const char *name)
@@ -44,6 +46,10 @@ static inline unsigned failpoint_slice(unsigned most)
 static inline int64_t failpoint_clock_ms(int64_t boot_ms)
 {
     return boot_ms;
+}
+static inline int64_t failpoint_deadline(int64_t most_ms)
+{
+    return most_ms;
 }
 #endif
 

@@ -9,6 +9,7 @@
 #include "kafka_client.h"
 
 #include "client_trouble.h"
+#include "failpoint.h"
 #include "log.h"
 #include "mem.h"
 #include "wait.h"
@@ -484,6 +485,7 @@ void client_free(rd_kafka_t *client, const char *what)
         return;
     }
     watchdog_arm(what, DESTROY_MS_MAX);
+    (void)failpoint("client-destroy");
     rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     watchdog_disarm();
 }

@@ -2,11 +2,14 @@
  * lines. */
 #include "log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -50,13 +53,43 @@ static const char *word_of(enum log_level level)
     return "?";
 }
 
+/* JOURNAL_STREAM names the journal's end of a stream by device and inode. The environment is handed
+ * down, to terminals too: it counts only when stderr is that stream. */
+static bool is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat stderr_is;
+    char ours[64];
+
+    if (stream == NULL || fstat(STDERR_FILENO, &stderr_is) != 0) {
+        return false;
+    }
+    snprintf(ours, sizeof(ours), "%ju:%ju", (uintmax_t)stderr_is.st_dev,
+             (uintmax_t)stderr_is.st_ino);
+    return strcmp(stream, ours) == 0;
+}
+
+static pthread_once_t journal_asked = PTHREAD_ONCE_INIT;
+static bool journal;
+
+static void ask_journal(void)
+{
+    journal = is_journal();
+}
+
+bool log_to_journal(void)
+{
+    pthread_once(&journal_asked, ask_journal);
+    return journal;
+}
+
 static size_t line_begin(char *line, size_t size, enum log_level level)
 {
     struct timeval now;
     struct tm utc;
     int written;
 
-    if (getenv("JOURNAL_STREAM") != NULL) {
+    if (log_to_journal()) {
         written = snprintf(line, size, "<%d>", (int)level);
     } else {
         char stamp[32];

@@ -15,6 +15,9 @@ void log_set_level(enum log_level level);
 /* One of error, warning, notice, info, debug; false for any other word. */
 bool log_level_parse(const char *word, enum log_level *level_out);
 
+/* stderr is the journal, so lines begin with <LEVEL>. Found out at the first call. */
+bool log_to_journal(void);
+
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...)   log_line(LOG_ERROR, __VA_ARGS__)

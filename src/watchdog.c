@@ -5,6 +5,9 @@
  * as a hang. */
 #include "watchdog.h"
 
+#include "failpoint.h"
+#include "log.h"
+
 #include <assert.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -18,6 +21,7 @@ enum { EXIT_TEMPORARY = 75 };
 static timer_t timer;
 static bool timer_made;
 static const char *volatile watched;
+static const char *prefix = ""; /* the journal's, for an error */
 
 static void say(const char *text)
 {
@@ -34,6 +38,7 @@ static void bite(int signal_number)
     if (what == NULL) {
         return; /* disarmed while the signal was on its way */
     }
+    say(prefix);
     say("watchdog: ");
     say(what);
     say(" hangs; ending at once, nothing is lost by it: start again\n");
@@ -52,6 +57,7 @@ static void make_timer(void)
     failed = timer_create(CLOCK_MONOTONIC, &event, &timer);
     assert(failed == 0);
     (void)failed;
+    prefix = log_to_journal() ? "<3>" : "";
     timer_made = true;
 }
 
@@ -78,7 +84,7 @@ void watchdog_arm(const char *what, int64_t timeout_ms)
     sigaddset(&alarm_only, SIGALRM);
     pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
     watched = what;
-    set_timer(timeout_ms);
+    set_timer(failpoint_deadline(timeout_ms));
 }
 
 void watchdog_disarm(void)

@@ -91,7 +91,7 @@ SITUATIONS = {
 
 # Where a name's situation isn't the first, it is tried first, to save time.
 HINTS = {"recover": batch_in_doubt, "set-aside": refused_record, "replace": refused_record,
-         "checkpoint": ordinary_but_slow}
+         "checkpoint": ordinary_but_slow, "client": batch_in_doubt}
 
 
 def situations_for(name):
