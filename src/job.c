@@ -349,8 +349,10 @@ static void finish_mark(struct job *job)
     int64_t end = clock_now_ms(&job->clock) + CLOSE_MARK_MS;
     struct err err;
 
-    while (!mark_idle(job->marks) && clock_now_ms(&job->clock) < end && !stop_forced(&job->stop)) {
+    while (job->marks != NULL && !mark_idle(job->marks) && clock_now_ms(&job->clock) < end &&
+           !stop_forced(&job->stop)) {
         stop_serve(&job->stop);
+        report_turn(job);
         if (!mark_step(job->marks, &err)) {
             log_error("%s", err.text);
             return;
@@ -370,7 +372,7 @@ static bool ended(struct job *job, bool ok, struct err *err)
     } else if (!ok && err->kind == ERR_STOPPED) {
         ok = true; /* asked to stop while waiting for brokers, with nothing under way */
     }
-    if (!ok && job->ledger != NULL) {
+    if (!ok) {
         struct err second;
 
         how = err->text;
@@ -407,6 +409,7 @@ bool job_run(const struct job_options *options, struct err *err)
     job->config = options->config;
     job->until_end = options->until_end;
     clock_init(&job->clock, &CLOCK_SYSTEM, 0);
+    report_open(job);
     ok = stop_init(&job->stop, job->config->shutdown_graceful, job->config->shutdown_timeout_ms,
                    err) &&
          open_ledger(job, err) && make_clients(job, err);
@@ -415,12 +418,16 @@ bool job_run(const struct job_options *options, struct err *err)
                    job->config->job_name, job->config->ledger_path, job->identity.uuid,
                    job->identity.batch, job->incarnation,
                    job->state == PROTOCOL_IN_DOUBT ? ", a batch is in doubt" : "");
-        ok = ended(job, start_run(job, err) && loop(job, err), err);
-        if (ok) {
-            log_notice("stopped: everything is settled up to batch %" PRId64,
-                       job->identity.settled);
-        }
+        report_ready(job);
+        ok = start_run(job, err) && loop(job, err);
     }
+    if (job->ledger != NULL) {
+        ok = ended(job, ok, err);
+    }
+    if (ok) {
+        log_notice("stopped: everything is settled up to batch %" PRId64, job->identity.settled);
+    }
+    report_ended(job, ok, err);
     close_job(job);
     free(job);
     return ok;

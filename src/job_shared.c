@@ -14,26 +14,37 @@
 
 enum { FULL_PAUSE_MS = 1000, TROUBLE_LOG_MS = 10000, TROUBLE_TEXT_SIZE = 256 };
 
+static void log_state(const struct job *job)
+{
+    log_notice("state: %s, batch %" PRId64 ", settled %" PRId64 ", in flight %" PRIu64
+               ", mark %" PRId64 ", WAL %" PRId64 " bytes",
+               protocol_state_name(job->state), job->identity.batch, job->identity.settled,
+               job->sink == NULL ? 0 : sink_in_flight(job->sink),
+               job->marks == NULL ? 0 : mark_written(job->marks),
+               job->ledger == NULL ? 0 : ledger_wal_bytes(job->ledger));
+}
+
+static void serve_signals(struct job *job)
+{
+    stop_serve(&job->stop);
+    if (job->stop.state_wanted) {
+        job->stop.state_wanted = false;
+        log_state(job);
+    }
+}
+
 static bool job_stopped(void *arg)
 {
     struct job *job = arg;
 
-    stop_serve(&job->stop);
+    serve_signals(job);
+    report_alive(job);
     return stop_forced(&job->stop) || (stop_requested(&job->stop) && !job->finishing);
 }
 
 struct patience job_patience(struct job *job, int64_t timeout_ms)
 {
     return (struct patience){.timeout_ms = timeout_ms, .stopped = job_stopped, .arg = job};
-}
-
-static void log_state(struct job *job)
-{
-    log_notice("state: %s, batch %" PRId64 ", settled %" PRId64 ", in flight %" PRIu64
-               ", mark %" PRId64 ", WAL %" PRId64 " bytes",
-               protocol_state_name(job->state), job->identity.batch, job->identity.settled,
-               job->sink == NULL ? 0 : sink_in_flight(job->sink), mark_written(job->marks),
-               ledger_wal_bytes(job->ledger));
 }
 
 static void log_trouble(struct job *job)
@@ -56,11 +67,8 @@ static void log_trouble(struct job *job)
 
 bool job_meanwhile(struct job *job, struct err *err)
 {
-    stop_serve(&job->stop);
-    if (job->stop.state_wanted) {
-        job->stop.state_wanted = false;
-        log_state(job);
-    }
+    serve_signals(job);
+    report_turn(job);
     if (stop_forced(&job->stop)) {
         return err_set(err, ERR_FORCED, 0, "stopped at once");
     }
@@ -153,7 +161,8 @@ bool job_transaction(struct job *job, job_steps steps, void *arg, struct err *er
             told = true;
         }
         job_wait(job, FULL_PAUSE_MS);
-        stop_serve(&job->stop);
+        serve_signals(job);
+        report_turn(job);
         if (stop_requested(&job->stop)) {
             return err_set(err, ERR_FORCED, 0, "stopped with the ledger's disk full");
         }

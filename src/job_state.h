@@ -15,6 +15,7 @@
 #include "protocol.h"
 #include "readback.h"
 #include "relay.h"
+#include "report.h"
 #include "sink.h"
 #include "source_ends.h"
 #include "source_read.h"
@@ -55,6 +56,7 @@ struct job {
     struct job_clock clock;
     struct tick tick;
     struct stop stop;
+    struct report report;
     int64_t began_ms; /* job clock: this process began (R3) */
     char job_hash[PROVENANCE_JOB_SIZE];
     char incarnation[INCARNATION_SIZE]; /* written into provenance: a new one for each producer */

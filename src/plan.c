@@ -3,8 +3,8 @@
  *     ends asked (last stable offset, or high watermark) → rate_split → ranges, fences → durable
  *     → under way
  *
- * Nothing in memory changes before the plan is durable, but for the tick, which is taken once. What
- * can go wrong: brokers are away (waited for), an end lies below what was read (judged), the ledger
+ * Nothing in memory changes before the plan is durable, but for the tick, which is taken once, and
+ * the ends seen, which are for people. What can go wrong: brokers are away (waited for), an end lies below what was read (judged), the ledger
  * can't be written. */
 #include "plan.h"
 
@@ -240,6 +240,7 @@ bool plan_prepare(struct job *job, int wait_ms, struct batch *batch, bool *made_
     }
     for (size_t i = 0, at = 0; ok && i < job->inputs.count; i++) {
         if (definition_find_input(&job->definition, job->inputs.items[i].topic) >= 0) {
+            job->inputs.items[i].end_offset = items[at].offset;
             ok = check_end(job, i, &items[at++], err);
         }
     }

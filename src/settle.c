@@ -229,6 +229,7 @@ bool settle_batch(struct job *job, bool join, struct err *err)
             }
             settle_mark(job);
         }
+        report_settled(job);
         if (ok && made) {
             plan_adopt(job, &settling.next);
         }

@@ -58,6 +58,7 @@ void config_free(struct config *config)
     free(config->ledger_path);
     free(config->output_topic);
     free(config->error_topic);
+    free(config->metrics_file);
     free(config);
 }
 

@@ -379,10 +379,10 @@ const struct config_row CONFIG_ROWS[] = {
              "MiB above it."},
     {.name = "metrics.file",
      .type = CONFIG_TYPE_TEXT,
-     NOWHERE,
+     AT(metrics_file),
      .max = PATH_BYTES_MAX,
-     .unbuilt = true,
-     .help = "Prometheus text, written after each batch."},
+     .help = "Prometheus text, written after each batch and every few seconds, renamed into "
+             "place; removed when the service ends in order."},
     {.name = "log.level",
      .type = CONFIG_TYPE_WORD,
      AT(log_level),

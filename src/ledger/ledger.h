@@ -82,6 +82,7 @@ struct ledger_input {
     int32_t partition;
     int64_t next_offset;
     int32_t leader_epoch; /* of the last record consumed, -1 = unknown */
+    int64_t end_offset;   /* of its log as last seen at a plan, -1 = unknown; for people only */
 };
 
 struct ledger_output {
@@ -224,6 +225,38 @@ MUST_CHECK bool ledger_prune(struct ledger *ledger, int64_t keep, struct err *er
 /* Copies the WAL into the file as far as readers allow, between batches, when it is long enough to
  * be worth it; never waits for a reader. */
 void ledger_tidy(struct ledger *ledger);
+
+/* Figures for metrics: totals since the ledger was made, and the last settled batch. */
+enum ledger_figure_event {
+    LEDGER_FIGURE_DOUBLE,
+    LEDGER_FIGURE_RECOVERY,
+    LEDGER_FIGURE_REFUSAL,
+    LEDGER_FIGURE_GAP,
+    LEDGER_FIGURE_TOPIC,
+    LEDGER_FIGURE_MARK,
+    LEDGER_FIGURE_EVENTS,
+};
+
+enum { LEDGER_WORD_SIZE = 16 };
+
+struct ledger_figures {
+    int64_t batches, recovered, records, outputs, found, set_aside;
+    int64_t starts;                       /* of the process */
+    int64_t producers;                    /* replaced in a running process */
+    int64_t events[LEDGER_FIGURE_EVENTS]; /* of the kinds that are never pruned */
+    int64_t last_event;                   /* counted up to this one */
+    int64_t last_wall_ms;                 /* when the last batch was settled; 0 = none was */
+    int64_t last_processing_ms, last_scheduling_ms, last_records;
+    char last_limited_by[LEDGER_WORD_SIZE];
+};
+
+/* Brings `figures` up to date: zeroed before the first call, then as the last call left it. Outside
+ * of a transaction. Cheap enough for every batch. */
+MUST_CHECK bool ledger_figures(struct ledger *ledger, struct ledger_figures *figures,
+                               struct err *err);
+
+/* SQLite's version. */
+const char *ledger_library(void);
 
 /* Bytes of the WAL; a reader that keeps it from being reused shows here. */
 int64_t ledger_wal_bytes(const struct ledger *ledger);

@@ -11,8 +11,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static const char INPUTS_SQL[] = "SELECT topic, partition, topic_id, next_offset, leader_epoch "
-                                 "FROM oncesink_input ORDER BY topic, partition";
+static const char INPUTS_SQL[] = "SELECT topic, partition, topic_id, next_offset, leader_epoch, "
+                                 "coalesce(end_offset, -1) FROM oncesink_input ORDER BY topic, partition";
 static const char OUTPUTS_SQL[] =
     "SELECT topic, partition, topic_id, next_offset, refreshed_wall_ms "
     "FROM oncesink_output ORDER BY topic, partition";
@@ -53,7 +53,7 @@ void ledger_outputs_deinit(struct ledger_outputs *outputs)
 static bool add_input(struct ledger *ledger, sqlite3_stmt *row, struct ledger_inputs *inputs,
                       struct err *err)
 {
-    enum { TOPIC, PARTITION, TOPIC_ID, NEXT, EPOCH };
+    enum { TOPIC, PARTITION, TOPIC_ID, NEXT, EPOCH, END };
     struct ledger_input *input;
 
     inputs->items = mem_grow(inputs->items, inputs->count + 1, sizeof(*inputs->items));
@@ -63,6 +63,7 @@ static bool add_input(struct ledger *ledger, sqlite3_stmt *row, struct ledger_in
         .partition = sqlite3_column_int(row, PARTITION),
         .next_offset = sqlite3_column_int64(row, NEXT),
         .leader_epoch = sqlite3_column_int(row, EPOCH),
+        .end_offset = sqlite3_column_int64(row, END),
     };
     if (!ledger_text_copy(row, TOPIC_ID, input->topic_id, sizeof(input->topic_id))) {
         return ledger_damaged(ledger, err, "topic id of '%s' in oncesink_input", input->topic);

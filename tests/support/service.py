@@ -51,11 +51,11 @@ class Service:
                                      for name, value in self.settings.items()))
 
     def start(self, *arguments, ready=True, failpoint=None, delay_us=None,
-              clock_speed=None):
+              clock_speed=None, environment=None):
         """Starts it; with ready, returns when it says so and fails when it ends before that."""
         assert self.process is None or self.process.poll() is not None, "it still runs"
         self._write_settings()
-        environment = dict(os.environ)
+        environment = {**os.environ, **(environment or {})}
         if failpoint:
             environment["ONCESINK_FAILPOINT"] = failpoint
         if delay_us:
