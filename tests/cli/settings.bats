@@ -186,6 +186,18 @@ complains_of() {
     [[ $output$complaints != *geheim* ]]
 }
 
+@test "a secret on the command line is warned of: everybody can read it there" {
+    printf 'geheim\n' >password
+    for name in sasl.password consumer.sasl.password ssl.key.password; do
+        run_it --check -X "$name=geheim" job.conf
+        [ "$status" -eq 0 ]
+        complains_of warning "--set $name" '${file:PATH}'
+        [[ $output$complaints != *geheim* ]]
+    done
+    run_it --check -X 'sasl.password=${file:password}' -X client.id=geheim job.conf
+    [ "$status" -eq 0 ] && [ -z "$complaints" ]
+}
+
 @test "bad usage is one line and 64" {
     bad() {
         run_it "$@"

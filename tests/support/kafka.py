@@ -138,10 +138,11 @@ class Kafka:
         return ["java", f"-Xmx{memory}", "-XX:+UseSerialGC", "-Xshare:auto",
                 "-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp", classpath(), *arguments]
 
-    def format(self):
+    def format(self, *arguments):
         subprocess.run(
             self._java("128m", "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format",
-                       "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", str(self.file)),
+                       "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", str(self.file),
+                       *arguments),
             check=True, stdout=subprocess.DEVNULL, stderr=self.log_path.open("ab"),
             timeout=READY_S_MAX)
 

@@ -67,6 +67,8 @@ public final class Peer {
         Map.entry("group_commits", Groups::commits),
         Map.entry("alter_group", Groups::alter),
         Map.entry("delete_group", Groups::delete),
+        Map.entry("acls", Access::acls),
+        Map.entry("password", Access::password),
         Map.entry("feed", Feed::run),
         Map.entry("produce", Explicit::produce),
         Map.entry("fetch", Explicit::fetch),
