@@ -59,6 +59,10 @@ class Job:
         return self.topics("tally", name=self._tally, topics=list(self.outputs),
                            isolation=self.isolation, **how)
 
+    def tally_raw(self):
+        """The same, with what is in no reader's sight: open and aborted transactions."""
+        return self.topics("tally", name=f"{self._tally}-raw", topics=list(self.outputs))
+
     def tally_errors(self, topic):
         """How many records of the job a reader sees in an error topic."""
         name = f"{self._tally}-errors"
@@ -102,3 +106,4 @@ class Job:
     def close(self):
         self.service.close()
         self.topics("tally", name=self._tally, close=True)
+        self.topics("tally", name=f"{self._tally}-raw", close=True)

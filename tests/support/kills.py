@@ -11,7 +11,8 @@ plan and its settlement, and kills in one of four ways:
 
 Between a kill and the next start the outputs are read (the peer's tally, by the batch number in the
 provenance header), and in the end each kill has a class: the batch was settled, or nothing, a part
-or all of it had been delivered.
+or all of it had been delivered. In transactional mode what isn't committed counts too, though no
+reader will ever see it: records appended by the transaction that the kill left open.
 """
 
 import collections
@@ -20,7 +21,10 @@ import time
 
 from service import SLOWNESS
 
-LATE_FAILPOINTS = ["deliver-last-acked", "settle-before-commit"]
+LATE_FAILPOINTS = {
+    "idempotent": ["deliver-last-acked", "settle-before-commit"],
+    "transactional": ["transaction-before-offsets", "transaction-before-commit",
+                      "transaction-after-commit", "settle-before-commit"]}
 EXTRA_KILLS_MAX = 6
 LAND_S = 0.1        # for requests that the dead process had on the wire
 WAIT_S_MAX = 60 * SLOWNESS
@@ -33,6 +37,9 @@ class Campaign:
         self.random = random.Random(seed)
         self.last = 0               # newest batch number seen
         self.delivered = {}         # batch → records in the outputs, as of the last look
+        self.mode = job.service.settings.get("delivery.mode", "idempotent")
+        self.raw = {}               # transactional: with those that aren't committed
+        self.raw_before = {}        # and as of the kill before
         self.found = []             # (way, batch or None, delivered)
         self.parts = 0              # of these: partly delivered, as far as known already
 
@@ -54,7 +61,7 @@ class Campaign:
         if way == "late":
             nth = self.random.randint(1, 3)
             service.start(delay_us=self.delay_us, ready=False,
-                          failpoint=f"{self.random.choice(LATE_FAILPOINTS)}:kill@{nth}")
+                          failpoint=f"{self.random.choice(LATE_FAILPOINTS[self.mode])}:kill@{nth}")
             assert service.wait(WAIT_S_MAX) == -9, service.log_tail()
         else:
             service.start(delay_us=self.delay_us)
@@ -69,9 +76,13 @@ class Campaign:
         self.look()
         row = service.in_doubt()
         batch = row["batch"] if row else None
+        delivered = self.delivered.get(batch, 0)
+        if self.mode == "transactional" and delivered == 0:
+            delivered = self.raw.get(batch, 0) - self.raw_before.get(batch, 0)
+        self.raw_before = dict(self.raw)
         # Short of the plan by a tenth: what a range's markers take is less than that.
-        self.parts += bool(row and 0 < self.delivered.get(batch, 0) < 0.9 * row["planned"])
-        self.found.append((way, batch, self.delivered.get(batch, 0)))
+        self.parts += bool(row and 0 < delivered < 0.9 * row["planned"])
+        self.found.append((way, batch, delivered))
         if batch:
             self.last = max(self.last, batch)
         self.last = max([self.last, *self.delivered])
@@ -104,13 +115,16 @@ class Campaign:
             return planned * self.delay_us / 1e6
         return sorted(row["processing_ms"] for row in rows)[len(rows) // 2] / 1e3
 
-    def look(self):
-        for batch, counts in self.job.tally()["batches"].items():
+    def look(self, **how):
+        for batch, counts in self.job.tally(**how)["batches"].items():
             self.delivered[int(batch)] = sum(counts.values())
+        if self.mode == "transactional":
+            for batch, counts in self.job.tally_raw()["batches"].items():
+                self.raw[int(batch)] = sum(counts.values())
 
     def classes(self):
         """After the job has come to its end: {class: kills}."""
-        self.look()
+        self.look(all=True)     # others have asked meanwhile
         result = collections.Counter(settled=0, none=0, part=0, all=0)
         for _, batch, delivered in self.found:
             if batch is None:
