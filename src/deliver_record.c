@@ -165,7 +165,7 @@ bool deliver_record(struct job *job, bool *moved_out, struct err *err)
         rd_kafka_headers_t *own = hand->record.headers;
 
         drop(headers);
-        if (own != NULL) {
+        if (own != NULL && hand->record.provenance != NULL) {
             rd_kafka_header_remove(own, PROVENANCE_HEADER);
         }
         hand->record.headers = NULL;

@@ -3,11 +3,13 @@
  * Every record is judged by its provenance header. Of the batch in doubt (or under way) it is noted
  * in the table of what is delivered; of an earlier batch it is nothing new, unless it stands in a
  * gap between our own records: then it was written late and is there twice; of a batch or a start
- * that the ledger doesn't know it ends everything. */
+ * that the ledger doesn't know it ends everything. Where records carry no header they are known by
+ * their places (look_positions.c). */
 #include "look.h"
 
 #include "job_state.h"
 #include "log.h"
+#include "look_positions.h"
 #include "mem.h"
 #include "source_ends.h"
 
@@ -21,6 +23,7 @@ void look_init(struct look *look, struct job *job, enum look_purpose purpose)
         .job = job, .purpose = purpose, .delivered = &job->delivered, .last_ours_ms = -1};
     look->spans = mem_array(job->outputs.count, sizeof(*look->spans));
     look->outputs = mem_array(job->outputs.count, sizeof(*look->outputs));
+    look->begins = mem_array(job->outputs.count, sizeof(*look->begins));
 }
 
 void look_add(struct look *look, size_t output, int64_t from, int64_t until)
@@ -29,13 +32,31 @@ void look_add(struct look *look, size_t output, int64_t from, int64_t until)
 
     look->spans[look->count] = (struct readback_span){
         .topic = place->topic, .partition = place->partition, .from = from, .until = until};
+    look->begins[look->count] = -1;
     look->outputs[look->count++] = output;
+}
+
+bool look_add_by_place(struct look *look, size_t output, int64_t from, int64_t until,
+                       struct err *err)
+{
+    look_add(look, output, from, until);
+    look->begins[look->count - 1] = from;
+    if (look->purpose == LOOK_BACK && look->positions == NULL &&
+        !look_positions_new(look->job, &look->positions, err)) {
+        return false;
+    }
+    if (look->positions != NULL) {
+        look_positions_begin(look->positions, output, from);
+    }
+    return true;
 }
 
 void look_deinit(struct look *look)
 {
+    look_positions_free(look->positions);
     free(look->spans);
     free(look->outputs);
+    free(look->begins);
 }
 
 /* ---- what a record found means ---- */
@@ -145,6 +166,9 @@ static bool on_found(void *arg, size_t span_index, const rd_kafka_message_t *mes
     bool known = false;
     enum found found;
 
+    if (look->begins[span_index] >= 0) {
+        return look_positions_found(look, span_index, message, err);
+    }
     if (!relay_provenance(message, &provenance)) {
         return true;
     }
@@ -209,7 +233,8 @@ bool look_read(struct look *look, struct err *err)
         return false;
     }
     job->readback_ms = clock_now_ms(&job->clock);
-    return readback_read(job->readback, look->spans, look->count, on_found, look, &patience, err);
+    return readback_read(job->readback, look->spans, look->count, on_found, look, &patience, err) &&
+           look_positions_whole(look, err);
 }
 
 /* Moves every span's end to the log's end of now. */

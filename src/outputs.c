@@ -45,6 +45,15 @@ size_t outputs_add(struct outputs *outputs, const char *topic, int32_t partition
     return outputs->count++;
 }
 
+/* Error partitions always have headers. */
+static void set_positions(struct output *output, bool positions)
+{
+    if (positions && !output->positions) {
+        output->looked = false;
+    }
+    output->positions = positions;
+}
+
 /* Moves the entry of that partition from one table to the other, or makes it there. */
 static void hand_over(struct outputs *from, struct outputs *to, const char *topic,
                       int32_t partition)
@@ -70,10 +79,15 @@ void outputs_arrange(struct outputs *outputs, const struct definition *definitio
     for (size_t i = 0; i < definition->output_count; i++) {
         for (int32_t p = 0; p < definition->outputs[i].partitions; p++) {
             hand_over(outputs, &arranged, definition->outputs[i].topic, p);
+            set_positions(&arranged.items[arranged.count - 1],
+                          definition->provenance == PROVENANCE_POSITIONS);
         }
     }
     for (size_t i = 0; i < outputs->count; i++) {
-        hand_over(outputs, &arranged, outputs->items[i].topic, outputs->items[i].partition);
+        if (outputs_find(&arranged, outputs->items[i].topic, outputs->items[i].partition) < 0) {
+            set_positions(&outputs->items[i], false);
+            hand_over(outputs, &arranged, outputs->items[i].topic, outputs->items[i].partition);
+        }
     }
     outputs_deinit(outputs);
     *outputs = arranged;

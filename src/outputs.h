@@ -13,12 +13,15 @@ struct output {
     int64_t next; /* last delivered + 1, or a later log end: the next fence; −1 = unknown */
     int64_t refreshed_wall_ms; /* when `next` was last known to be so */
     bool stored;               /* the ledger has this row */
-    bool fenced;               /* the batch under way has a durable fence here */
-    int64_t fence;             /* that fence */
-    int64_t records;           /* delivered in the batch under way */
-    bool looked;               /* its tail was looked through by this process (O3, O4) */
-    int64_t look_from;         /* O3: where the second look begins; −1 = nowhere */
-    bool alone;                /* R5: the next record travels alone */
+    /* records here are known by their places (output.provenance): `next` is exact, and whatever
+     * stands elsewhere than it should is somebody else's */
+    bool positions;
+    bool fenced;       /* the batch under way has a durable fence here */
+    int64_t fence;     /* that fence */
+    int64_t records;   /* delivered in the batch under way */
+    bool looked;       /* its tail was looked through by this process (O3, O4) */
+    int64_t look_from; /* O3: where the second look begins; −1 = nowhere */
+    bool alone;        /* R5: the next record travels alone */
     int64_t expected; /* the offset our next record has when nobody else writes; −1 = not watched */
     int64_t gap_from,
         gap_until; /* what lies between our records and wasn't looked at; equal = nothing */
@@ -40,7 +43,8 @@ int64_t outputs_find(const struct outputs *outputs, const char *topic, int32_t p
 size_t outputs_add(struct outputs *outputs, const char *topic, int32_t partition);
 
 /* The table for a definition: its outputs' partitions in order, then whatever else was there. What
- * was known stays. */
+ * was known stays; but a partition whose records are known by their places from now on counts as
+ * not looked through. */
 void outputs_arrange(struct outputs *outputs, const struct definition *definition);
 
 /* A new batch begins: no fence, no records. */

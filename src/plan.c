@@ -13,6 +13,7 @@
 #include "job_state.h"
 #include "log.h"
 #include "mem.h"
+#include "positions.h"
 #include "source_ends.h"
 #include "start.h"
 
@@ -68,6 +69,11 @@ static bool refresh_fences(struct job *job, struct err *err)
                          "output '%s'[%d] ends at %" PRId64 ", below the %" PRId64
                          " that was delivered: cut by an unclean leader election, or made anew",
                          output->topic, (int)output->partition, items[i].offset, output->next);
+            break;
+        }
+        if (output->positions && items[i].offset > output->next) {
+            ok = positions_refuse(output->topic, output->partition, output->next, items[i].offset,
+                                  "they came after the job's last record", err);
             break;
         }
         output->next = items[i].offset;

@@ -278,6 +278,9 @@ enum output_verdict protocol_judge_output(const struct output_found *found)
     if (found->log_end < found->place) {
         return OUTPUT_SHORT;
     }
+    if (found->exact && found->log_end > found->place) {
+        return OUTPUT_AHEAD;
+    }
     if (found->log_start > found->place) {
         return found->in_doubt ? OUTPUT_LOG_START : OUTPUT_GONE_BEFORE;
     }

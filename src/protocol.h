@@ -145,6 +145,7 @@ enum output_verdict {
     OUTPUT_LOG_START, /* stop: log start above the fence of the batch in doubt */
     OUTPUT_RECREATED, /* stop: another topic id while a batch is in doubt */
     OUTPUT_SHORT,     /* stop: the end is below our place */
+    OUTPUT_AHEAD,     /* stop: our place is exact (positions, O3), and the end is above it */
     OUTPUT_MISSING,   /* stop: the topic or the partition isn't there */
 };
 
@@ -154,6 +155,7 @@ struct output_found {
     bool other_id; /* both topic ids are known and differ */
     int64_t place; /* the fence, or the next offset we expect; −1 = unknown */
     int64_t log_start, log_end;
+    bool exact; /* positions, and nothing in doubt: our place was the end */
 };
 
 enum output_verdict protocol_judge_output(const struct output_found *found);

@@ -22,6 +22,7 @@
 #include "log.h"
 #include "look.h"
 #include "mem.h"
+#include "positions.h"
 #include "source_ends.h"
 
 #include <assert.h>
@@ -48,16 +49,32 @@ static bool renew_output(struct job *job, void *arg, struct err *err)
     struct ledger_output row = {
         .topic = output->topic,
         .partition = output->partition,
+        .next_offset = output->next,
         .refreshed_wall_ms = clock_wall_ms(&job->clock),
     };
 
     memcpy(row.topic_id, fact->topic_id, TOPIC_ID_SIZE);
     memcpy(output->topic_id, fact->topic_id, TOPIC_ID_SIZE);
-    output->next = 0;
     return ledger_output_put(job->ledger, &row, err) &&
            ledger_event(job->ledger, EVENT_TOPIC, 0, row.refreshed_wall_ms, err,
                         "output '%s'[%d] is another topic than before", output->topic,
                         (int)output->partition);
+}
+
+/* O3 where records are known by their places. */
+static bool refuse_ahead(const struct job *job, const struct output *output,
+                         const struct output_found *found, struct err *err)
+{
+    char words[256];
+
+    snprintf(words, sizeof(words),
+             "the ledger has settled batch %" PRId64
+             ", whose last record there stands below %" PRId64 ", and the log ends at %" PRId64
+             ". Is it an older copy, a restored backup? Then start "
+             "with the newest ledger. Is it not",
+             job->identity.settled, found->place, found->log_end);
+    return positions_refuse(output->topic, output->partition, found->place, found->log_end, words,
+                            err);
 }
 
 static bool judge_output(struct job *job, struct output *output, const struct output_found *found,
@@ -77,7 +94,8 @@ static bool judge_output(struct job *job, struct output *output, const struct ou
     case OUTPUT_RENEWED:
         log_warning("output '%s'[%d] is another topic than before; going on at its start",
                     output->topic, (int)output->partition);
-        *from_out = found->log_start;
+        *from_out = output->positions ? found->log_end : found->log_start;
+        output->next = output->positions ? found->log_end : 0;
         return job_transaction(job, renew_output, output, err);
     case OUTPUT_LOG_START:
         return err_set(err, ERR_DECISION, 0,
@@ -97,6 +115,8 @@ static bool judge_output(struct job *job, struct output *output, const struct ou
             " that the ledger knows: cut by an unclean leader election, or made anew; %s",
             output->topic, (int)output->partition, found->log_end, found->log_start, found->place,
             way_out);
+    case OUTPUT_AHEAD:
+        return refuse_ahead(job, output, found, err);
     case OUTPUT_MISSING:
         return err_set(err, ERR_DECISION, 0,
                        "output '%s'[%d] isn't there, but the ledger has delivered to it",
@@ -114,6 +134,40 @@ static bool is_due(const struct job *job, const struct output *output, bool agai
         return true;
     }
     return !again && !output->looked;
+}
+
+/* Judges one output and adds it. `next` of an output whose records are known by their places is
+ * where its last one ended, and the fence is where the batch's first one stands. */
+static bool choose_one(struct look *look, size_t place, int64_t log_start, int64_t log_end,
+                       struct err *err)
+{
+    struct job *job = look->job;
+    struct output *output = &job->outputs.items[place];
+    const struct topic_fact *fact = topic_facts_find(job->facts, output->topic);
+    bool doubt = job->state == PROTOCOL_IN_DOUBT;
+    bool in_doubt = doubt && output->fenced;
+    bool before =
+        in_doubt && (output->positions || output->next < 0 || output->fence < output->next);
+    struct output_found found = {
+        .in_doubt = in_doubt,
+        .exists = true,
+        .other_id = fact != NULL && fact->topic_id[0] != '\0' && output->topic_id[0] != '\0' &&
+                    strcmp(fact->topic_id, output->topic_id) != 0,
+        .place = before ? output->fence : output->next,
+        .log_start = log_start,
+        .log_end = log_end,
+        .exact = output->positions && !in_doubt && (doubt || job->identity.settled_by_place),
+    };
+    int64_t from;
+
+    if (!judge_output(job, output, &found, &from, err)) {
+        return false;
+    }
+    if (output->positions && doubt && (in_doubt || output->next >= 0)) {
+        return look_add_by_place(look, place, from, log_end, err);
+    }
+    look_add(look, place, from, log_end);
+    return true;
 }
 
 /* Fills the look with every output to look through. again: only those of the batch in doubt. */
@@ -151,25 +205,7 @@ static bool choose(struct look *look, bool again, struct err *err)
     ok = ok && ends_get(job->ask, ENDS_FIRST, first, count, &patience, err) &&
          ends_get(job->ask, ENDS_LAST, last, count, &patience, err);
     for (size_t i = 0; ok && i < count; i++) {
-        struct output *output = &job->outputs.items[place[i]];
-        const struct topic_fact *fact = topic_facts_find(job->facts, output->topic);
-        bool in_doubt = job->state == PROTOCOL_IN_DOUBT && output->fenced;
-        bool before = in_doubt && (output->next < 0 || output->fence < output->next);
-        struct output_found found = {
-            .in_doubt = in_doubt,
-            .exists = true,
-            .other_id = fact != NULL && fact->topic_id[0] != '\0' && output->topic_id[0] != '\0' &&
-                        strcmp(fact->topic_id, output->topic_id) != 0,
-            .place = before ? output->fence : output->next,
-            .log_start = first[i].offset,
-            .log_end = last[i].offset,
-        };
-        int64_t from;
-
-        ok = judge_output(job, output, &found, &from, err);
-        if (ok) {
-            look_add(look, place[i], from, last[i].offset);
-        }
+        ok = choose_one(look, place[i], first[i].offset, last[i].offset, err);
     }
     free(first);
     free(last);
@@ -238,6 +274,11 @@ static void after_look(struct look *look, bool recovered)
         output->expected = by_mark ? -1 : look->spans[i].until;
         output->look_from = by_mark ? -1 : look->spans[i].until;
         output->gap_from = output->gap_until = 0;
+        /* By its place alone a stranger's record is noticed only when ours comes behind it. */
+        output->alone |= output->positions;
+        if (output->positions && output->fenced) {
+            output->fence = output->next; /* up to here it was compared, and is noted */
+        }
     }
     if (by_mark) {
         return; /* nothing that comes late can be there */
@@ -279,6 +320,43 @@ bool recover_prepare(struct job *job, struct err *err)
     return true;
 }
 
+static bool put_places(struct job *job, void *arg, struct err *err)
+{
+    bool ok = true;
+
+    (void)arg;
+    for (size_t i = 0; ok && i < job->outputs.count; i++) {
+        const struct output *output = &job->outputs.items[i];
+        struct ledger_output row = {
+            .topic = output->topic,
+            .partition = output->partition,
+            .next_offset = output->next,
+            .refreshed_wall_ms = output->refreshed_wall_ms,
+        };
+
+        if (output->positions && output->stored) {
+            memcpy(row.topic_id, output->topic_id, TOPIC_ID_SIZE);
+            ok = ledger_output_put(job->ledger, &row, err);
+        }
+    }
+    return ok && ledger_event(job->ledger, EVENT_TOPIC, 0, clock_wall_ms(&job->clock), err,
+                              "from now on records are known by their places "
+                              "(output.provenance=positions)");
+}
+
+/* The first batches without headers begin at the ends found, whoever wrote before: from now on the
+ * ledger's places are exact. */
+static bool begin_places(struct job *job, struct err *err)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < job->outputs.count; i++) {
+        any |= job->outputs.items[i].positions;
+    }
+    return !any || job->identity.settled == 0 || job->identity.settled_by_place ||
+           job_transaction(job, put_places, NULL, err);
+}
+
 bool recover_look(struct job *job, struct err *err)
 {
     struct look look;
@@ -300,6 +378,7 @@ bool recover_look(struct job *job, struct err *err)
             ok = note_found(job, &look, err);
         } else if (!job_by_mark(job)) {
             job->second_look_ms = job->began_ms + settle_ms(job);
+            ok = begin_places(job, err);
         }
     }
     if (ok && in_doubt && failpoint("recover-read")) {
@@ -497,22 +576,28 @@ bool recover_look_at_gaps(struct job *job, struct err *err)
 static bool second_look(struct job *job, struct err *err)
 {
     struct look look;
-    bool ok;
+    bool ok = true;
 
     job->second_look_ms = 0;
     if (!recover_look_at_gaps(job, err)) {
         return false;
     }
     look_init(&look, job, LOOK_GAP);
-    for (size_t i = 0; i < job->outputs.count; i++) {
+    for (size_t i = 0; ok && i < job->outputs.count; i++) {
         const struct output *output = &job->outputs.items[i];
         int64_t from = output->expected >= 0 ? output->expected : output->look_from;
 
-        if (output->looked && output->look_from >= 0) {
+        if (!output->looked || output->look_from < 0) {
+            continue;
+        }
+        if (!output->positions) {
             look_add(&look, i, from, from);
+        } else if (job->state == PROTOCOL_IDLE) {
+            /* With records on their way their offsets tell it. */
+            ok = look_add_by_place(&look, i, output->next, output->next, err);
         }
     }
-    ok = look_extend(&look, err) && look_read(&look, err);
+    ok = ok && look_extend(&look, err) && look_read(&look, err);
     look_deinit(&look);
     drop_readback(job); /* from now on it is needed only where somebody else writes */
     return ok;

@@ -2,7 +2,8 @@
  *
  * From each fence to the log's end: what is there twice becomes an event; what was acknowledged
  * must be seen. Where the log's start has passed a fence meanwhile (old timestamps), the rest is
- * read and nothing is compared. */
+ * read and nothing is compared. Where records are known by their places, nothing may lie behind the
+ * last of them. */
 #include "failpoint.h"
 #include "job_state.h"
 #include "look.h"
@@ -33,7 +34,14 @@ static bool check_spans(struct look *look, struct err *err)
         int64_t from = fence->offset > first[i].offset ? fence->offset : first[i].offset;
 
         assert(output >= 0);
-        look_add(look, (size_t)output, from, from);
+        if (job->outputs.items[output].positions) {
+            /* What lies below was compared, or acknowledged at its place: nothing may follow. */
+            int64_t next = job->outputs.items[output].next;
+
+            ok = look_add_by_place(look, (size_t)output, next, next, err);
+        } else {
+            look_add(look, (size_t)output, from, from);
+        }
     }
     free(first);
     return ok && look_extend(look, err);

@@ -127,9 +127,9 @@ size_t relay_output(const struct relay *relay, size_t range, const rd_kafka_mess
                                                   message->key_len, (int32_t)known->count);
 }
 
-/* Takes the headers out of the message, without those of another Oncesink job. What has that name
- * but isn't a provenance text is the user's and stays. */
-static rd_kafka_headers_t *take_headers(rd_kafka_message_t *message)
+/* Takes the headers out of the message; with `ours` to come, without those of another Oncesink job.
+ * What has that name but isn't a provenance text is the user's and stays. */
+static rd_kafka_headers_t *take_headers(rd_kafka_message_t *message, bool ours)
 {
     rd_kafka_headers_t *headers = NULL;
     rd_kafka_headers_t *kept;
@@ -142,8 +142,8 @@ static rd_kafka_headers_t *take_headers(rd_kafka_message_t *message)
         headers == NULL) {
         return NULL;
     }
-    if (rd_kafka_header_get_last(headers, PROVENANCE_HEADER, &value, &size) !=
-        RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (!ours || rd_kafka_header_get_last(headers, PROVENANCE_HEADER, &value, &size) !=
+                     RD_KAFKA_RESP_ERR_NO_ERROR) {
         return headers;
     }
     kept = rd_kafka_headers_new(rd_kafka_header_cnt(headers) + 2);
@@ -162,6 +162,9 @@ static rd_kafka_headers_t *take_headers(rd_kafka_message_t *message)
 void relay_record(const struct relay *relay, size_t range, size_t output,
                   rd_kafka_message_t *message, char *text, struct sink_record *record_out)
 {
+    const struct relay_range *from = &relay->ranges[range];
+    bool ours = relay->batch->definition.provenance == PROVENANCE_HEADERS || output < from->first ||
+                output >= from->first + from->count; /* an error partition */
     rd_kafka_timestamp_type_t type;
 
     *record_out = (struct sink_record){
@@ -171,11 +174,13 @@ void relay_record(const struct relay *relay, size_t range, size_t output,
         .value = message->payload,
         .value_size = message->len,
         .timestamp_ms = rd_kafka_message_timestamp(message, &type),
-        .headers = take_headers(message),
-        .provenance = text,
-        .provenance_size = provenance_write(&relay->ranges[range].prefix, message->offset, 0, text),
+        .headers = take_headers(message, ours),
         .cookie = message,
     };
+    if (ours) {
+        record_out->provenance = text;
+        record_out->provenance_size = provenance_write(&from->prefix, message->offset, 0, text);
+    }
 }
 
 static const struct relay_topic *topic_of(struct relay *relay, const rd_kafka_message_t *message)

@@ -1,6 +1,8 @@
 /* The built-in pipeline: a record goes on unchanged, key, value, headers and timestamp, with our
- * header put last. A header of another Oncesink job is replaced by ours. Pure but for librdkafka's
- * message calls; main thread. */
+ * header put last. A header of another Oncesink job is replaced by ours. Without our header
+ * (output.provenance=positions, none) the record goes on as it is, another job's header with it;
+ * only what goes to an error topic always gets ours. Pure but for librdkafka's message calls; main
+ * thread. */
 #ifndef RELAY_H
 #define RELAY_H
 
@@ -25,9 +27,9 @@ void relay_reach(const struct relay *relay, size_t range, size_t *first_out, siz
 /* Where the record goes. */
 size_t relay_output(const struct relay *relay, size_t range, const rd_kafka_message_t *message);
 
-/* Makes the record to send. The message is its cookie and holds its bytes; its headers are taken
- * out of it. `text` (PROVENANCE_TEXT_SIZE) holds our header until the record is taken by the
- * sink. */
+/* Makes the record to send; output: relay_output's, or an error partition. The message is its
+ * cookie and holds its bytes; its headers are taken out of it. `text` (PROVENANCE_TEXT_SIZE) holds
+ * our header until the record is taken by the sink. */
 void relay_record(const struct relay *relay, size_t range, size_t output,
                   rd_kafka_message_t *message, char *text, struct sink_record *record_out);
 

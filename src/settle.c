@@ -164,6 +164,7 @@ static void apply(struct job *job, const struct settling *settling)
     }
     job->identity.settled = job->batch.number;
     job->identity.settled_by_mark = job_by_mark(job);
+    job->identity.settled_by_place = job->batch.definition.provenance == PROVENANCE_POSITIONS;
 }
 
 void settle_mark(struct job *job)

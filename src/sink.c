@@ -5,6 +5,7 @@
  *
  *     success, offset ≥ 0      delivered
  *     success, no offset       unknown: a duplicate or an implied acknowledgement (R1): read back
+ *     success, not the next    (output.provenance=positions) somebody else writes there: stop
  *     refused for content      the whole request fails with the record: its records become suspects
  *     anything else            unknown: fatal, purged, gap refused
  *
@@ -16,11 +17,13 @@
 #include "kafka_client.h"
 #include "log.h"
 #include "mem.h"
+#include "positions.h"
 #include "provenance.h"
 #include "wait.h"
 #include "watchdog.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +129,21 @@ static void note_failure(struct sink *sink, const rd_kafka_message_t *message, s
                rd_kafka_err2str(message->err));
 }
 
+/* What lies between our records there isn't ours (R7), and what comes next can't be told from it. */
+static void note_gap(struct sink *sink, const struct output *place, int64_t offset)
+{
+    char found[128];
+
+    sink->unknown++;
+    if (!sink->broken) {
+        sink->broken = true;
+        snprintf(found, sizeof(found), "the job's next record came to stand at offset %" PRId64,
+                 offset);
+        positions_refuse(place->topic, place->partition, place->next, offset, found,
+                         &sink->trouble);
+    }
+}
+
 static void on_delivered(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
 {
     struct sink *sink = opaque;
@@ -155,6 +173,8 @@ static void on_delivered(rd_kafka_t *producer, const rd_kafka_message_t *message
             sink->unknown++;
             sink_break(sink, RD_KAFKA_RESP_ERR_NO_ERROR, topic->name, message->partition,
                        "acknowledged at an offset that is not above the last one");
+        } else if (place->positions && message->offset > place->next) {
+            note_gap(sink, place, message->offset);
         } else {
             outputs_delivered(place, message->offset);
             delivered_add(sink->delivered, origin.range, output, origin.offset, origin.index);
@@ -290,7 +310,7 @@ static struct sink_topic *topic_of(struct sink *sink, size_t output)
  * with them. */
 static rd_kafka_headers_t *put_headers(struct sink_record *record)
 {
-    if (!record->headers_complete) {
+    if (!record->headers_complete && (record->provenance != NULL || record->reason != NULL)) {
         if (record->headers == NULL) {
             record->headers =
                 rd_kafka_headers_new(1); /* a header given as a field makes a list of 8 */
@@ -298,8 +318,10 @@ static rd_kafka_headers_t *put_headers(struct sink_record *record)
         if (record->reason != NULL) {
             rd_kafka_header_add(record->headers, "oncesink.error", -1, record->reason, -1);
         }
-        rd_kafka_header_add(record->headers, PROVENANCE_HEADER, sizeof(PROVENANCE_HEADER) - 1,
-                            record->provenance, (ssize_t)record->provenance_size);
+        if (record->provenance != NULL) {
+            rd_kafka_header_add(record->headers, PROVENANCE_HEADER, sizeof(PROVENANCE_HEADER) - 1,
+                                record->provenance, (ssize_t)record->provenance_size);
+        }
         record->headers_complete = true;
     }
     return record->headers;
@@ -325,10 +347,11 @@ static rd_kafka_error_t *produce(struct sink *sink, struct sink_record *record)
          .u.mem = {.ptr = (void *)(uintptr_t)record->key, .size = record->key_size}},
         {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = record->timestamp_ms},
         {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = record->cookie},
-        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = put_headers(record)},
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = put_headers(record)}, /* last */
     };
+    size_t count = sizeof(fields) / sizeof(fields[0]);
 
-    return rd_kafka_produceva(sink->producer, fields, sizeof(fields) / sizeof(fields[0]));
+    return rd_kafka_produceva(sink->producer, fields, record->headers == NULL ? count - 1 : count);
 }
 
 /* A refusal makes the producer fatal a moment before its report comes, and only the report says for

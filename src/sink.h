@@ -42,7 +42,7 @@ struct sink_record {
     rd_kafka_headers_t
         *headers; /* NULL = none but ours; passes to the sink when SINK_TAKEN, and only then */
     bool headers_complete;  /* false at first; the sink's note that ours are among them */
-    const char *provenance; /* value of our header, put last */
+    const char *provenance; /* value of our header, put last; NULL = none */
     size_t provenance_size;
     const char *reason; /* NULL, or why it goes to an error topic: header oncesink.error */
     void *cookie;
@@ -98,7 +98,8 @@ void sink_flush(struct sink *sink, int timeout_ms);
 uint64_t sink_in_flight(const struct sink *sink);
 
 /* false when the sink is broken: says which partition and why. ERR_PRODUCER, or ERR_DECISION where
- * a permission is missing, which no new producer has either. */
+ * a permission is missing, which no new producer has either, or where somebody else writes to a
+ * partition that is ours alone (outputs' `positions`). */
 MUST_CHECK bool sink_check(const struct sink *sink, struct err *err);
 
 /* Waits until nothing is in flight, the sink is broken, or patience ends. */

@@ -14,6 +14,7 @@
 #include "job_state.h"
 #include "log.h"
 #include "mem.h"
+#include "positions.h"
 #include "recover.h"
 #include "recover_mark.h"
 #include "source_ends.h"
@@ -367,11 +368,46 @@ static bool check_batch(struct job *job, struct err *err)
 
 /* ---- all of it ---- */
 
+/* R7, as far as the topics tell it; an answer about compaction that hasn't come is looked at with
+ * the next definition. */
+static bool check_positions(const struct job *job, const struct definition *made, struct err *err)
+{
+    struct positions_route *routes;
+    bool ok;
+
+    if (made->provenance != PROVENANCE_POSITIONS) {
+        return true;
+    }
+    routes = mem_array(made->input_count, sizeof(*routes));
+    for (size_t i = 0; i < made->input_count; i++) {
+        const struct definition_output *output = &made->outputs[made->inputs[i].output];
+        const struct topic_fact *from = topic_facts_find(job->facts, made->inputs[i].topic);
+        const struct topic_fact *to = topic_facts_find(job->facts, output->topic);
+
+        routes[i] = (struct positions_route){
+            .input = from->topic,
+            .output = output->topic,
+            .input_partitions = from->partitions,
+            .output_partitions = output->partitions,
+            .input_compacted = from->configured && from->compacted,
+            .output_compacted = to->configured && to->compacted,
+        };
+    }
+    ok = positions_check(routes, made->input_count, err);
+    free(routes);
+    return ok;
+}
+
 static bool make_definition(struct job *job, struct err *err)
 {
     struct definition made;
 
     if (!definition_make(job->config, job->facts, &made, err)) {
+        return false;
+    }
+    /* A batch in doubt is finished first, by its own definition. */
+    if (job->state != PROTOCOL_IN_DOUBT && !check_positions(job, &made, err)) {
+        definition_deinit(&made);
         return false;
     }
     if (job->definition.id != 0 && definition_same(&job->definition, &made)) {

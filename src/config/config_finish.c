@@ -163,6 +163,33 @@ static bool list_targets(const struct config *config, const char *setting, const
     return true;
 }
 
+/* R7, as far as settings tell it: each output partition has one input partition as its source. */
+static bool check_positions(const struct config *config, size_t output_count, struct err *err)
+{
+    const char *origin = origin_of(config, "output.provenance");
+
+    if (config->delivery != DELIVERY_IDEMPOTENT) {
+        return err_set(err, ERR_SETTINGS, 0,
+                       "%s: output.provenance=positions is for delivery.mode=idempotent only: the "
+                       "ends of transactions take offsets too; use headers",
+                       origin);
+    }
+    if (config->partitioner != PARTITIONER_SAME) {
+        return err_set(err, ERR_SETTINGS, 0,
+                       "%s: output.provenance=positions needs output.partitioner=same (%s says "
+                       "otherwise): an output partition must have one source",
+                       origin, origin_of(config, "output.partitioner"));
+    }
+    if (output_count < config->input_topics.count) {
+        return err_set(
+            err, ERR_SETTINGS, 0,
+            "%s: output.provenance=positions needs an output topic for each input topic, "
+            "but output.topic (%s) sends %zu input topics to %zu: put {topic} into it",
+            origin, origin_of(config, "output.topic"), config->input_topics.count, output_count);
+    }
+    return true;
+}
+
 static bool check_topics(const struct config *config, struct err *err)
 {
     struct config_list outputs = {0};
@@ -179,6 +206,9 @@ static bool check_topics(const struct config *config, struct err *err)
                             "was delivered",
                             origin_of(config, "error.topic"), errors.items[i]);
         }
+    }
+    if (sound && config->provenance == PROVENANCE_POSITIONS) {
+        sound = check_positions(config, outputs.count, err);
     }
     if (sound && config->input_topics.count + outputs.count > TOPICS_MAX) {
         sound =

@@ -81,7 +81,9 @@ const struct config_row CONFIG_ROWS[] = {
      AT(provenance),
      .fallback = "headers",
      .words = PROVENANCES,
-     .help = "How output records are recognised after a crash: headers adds one header to each."},
+     .help = "How output records are recognised after a crash: headers adds one header to each. "
+             "positions adds nothing, for topics that only this job writes: each input topic to an "
+             "output topic of its own, with as many partitions or more."},
     {.name = "error.topic",
      .type = CONFIG_TYPE_PATTERN,
      AT(error_topic),

@@ -19,7 +19,7 @@ static const struct config_word PARTITIONERS[] = {
 };
 static const struct config_word PROVENANCES[] = {
     {.word = "headers", .value = PROVENANCE_HEADERS},
-    {.word = "positions", .value = PROVENANCE_POSITIONS, .unbuilt = true},
+    {.word = "positions", .value = PROVENANCE_POSITIONS},
     {.word = "none", .value = PROVENANCE_NONE, .unbuilt = true},
     {0},
 };

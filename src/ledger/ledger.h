@@ -36,6 +36,7 @@ struct ledger_identity {
     int64_t batch;                      /* last batch number used; 0 = none */
     int64_t settled;                    /* last batch settled; 0 = none */
     bool settled_by_mark;               /* that batch was transactional */
+    bool settled_by_place;              /* its records are known by their places */
     int64_t last_ms;                    /* job clock: latest time in any batch row; 0 = none */
     bool created;                       /* this ledger_open made the file */
 };

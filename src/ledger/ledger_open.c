@@ -19,6 +19,8 @@
 static const char IDENTITY_SQL[] =
     "SELECT uuid, incarnation, batch, settled, last_ms, pruned, job, "
     "(SELECT p.delivery = 'transactional' FROM oncesink_batch b JOIN oncesink_pipeline p "
+    "USING (pipeline) WHERE b.batch = l.settled), "
+    "(SELECT p.provenance = 'positions' FROM oncesink_batch b JOIN oncesink_pipeline p "
     "USING (pipeline) WHERE b.batch = l.settled) FROM oncesink_ledger l";
 
 static bool make_file(const char *path, struct err *err)
@@ -70,7 +72,7 @@ static bool open_database(struct ledger *ledger, struct err *err)
 
 static bool load_identity(struct ledger *ledger, const char *job, struct err *err)
 {
-    enum { UUID, INCARNATION, BATCH, SETTLED, LAST_MS, PRUNED, JOB, BY_MARK };
+    enum { UUID, INCARNATION, BATCH, SETTLED, LAST_MS, PRUNED, JOB, BY_MARK, BY_PLACE };
     struct ledger_identity *identity = &ledger->identity;
     sqlite3_stmt *row = ledger_prepare(ledger, STATEMENT_IDENTITY, IDENTITY_SQL, err);
     bool found = false;
@@ -96,6 +98,7 @@ static bool load_identity(struct ledger *ledger, const char *job, struct err *er
     identity->settled = sqlite3_column_int64(row, SETTLED);
     identity->last_ms = sqlite3_column_int64(row, LAST_MS);
     identity->settled_by_mark = sqlite3_column_int(row, BY_MARK) != 0;
+    identity->settled_by_place = sqlite3_column_int(row, BY_PLACE) != 0;
     ledger->pruned = sqlite3_column_int64(row, PRUNED);
     sqlite3_reset(row);
     return good;

@@ -107,13 +107,13 @@ FIDELITY = {
 }
 
 
-def fidelity_job(new_job):
+def fidelity_job(new_job, **how):
     """One job for the whole table: an input topic and an output topic a row."""
     inputs = {f"{row}": 1 for row in FIDELITY}
     outputs = {f"{row}_out": 1 for row in FIDELITY}
     configs = {row: FIDELITY[row][1] for row in FIDELITY}
     configs.update({f"{row}_out": FIDELITY[row][2] for row in FIDELITY})
-    return new_job(inputs=inputs, outputs=outputs, route="{topic}_out", configs=configs)
+    return new_job(inputs=inputs, outputs=outputs, route="{topic}_out", configs=configs, **how)
 
 
 def as_record(topic, row):

@@ -212,6 +212,49 @@ static void an_output_s_name_that_becomes_too_long_is_refused(void **state)
     config_free(config);
 }
 
+static void positions_need_one_source_for_each_output_partition(void **state)
+{
+    static const char POSITIONS[] = "output.provenance = positions\n";
+    struct config *config = config_case_good(POSITIONS);
+    char *text;
+
+    (void)state;
+    assert_int_equal(config->provenance, PROVENANCE_POSITIONS);
+    config_free(config);
+    text = mem_print("%soutput.partitioner = key\n", POSITIONS);
+    config_case_bad(text, "f.conf:4: output.provenance=positions", "output.partitioner=same",
+                    "f.conf:5", NULL);
+    free(text);
+    text = mem_print("%sdelivery.mode = transactional\n", POSITIONS);
+    config_case_bad(text, "f.conf:4: output.provenance=positions", "delivery.mode=idempotent",
+                    NULL);
+    free(text);
+}
+
+static void positions_need_an_output_topic_for_each_input_topic(void **state)
+{
+    static const char BASE[] = "job.name = j\nbootstrap.servers = b\ninput.topics = a,b\n"
+                               "output.provenance = positions\noutput.topic = ";
+    static const char *const TARGETS[] = {"out\n", "{topic}_x\n"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        char *text = mem_print("%s%s", BASE, TARGETS[i]);
+        struct config *config = config_new();
+        struct err err = {0};
+
+        assert_true(config_read_text(config, "f", text, strlen(text), &err));
+        assert_int_equal(config_finish(config, CONFIG_CASE_NOW_MS, &err), i == 1);
+        if (i == 0) {
+            assert_int_equal(err.kind, ERR_SETTINGS);
+            assert_non_null(strstr(err.text, "2 input topics to 1"));
+            assert_non_null(strstr(err.text, "{topic}"));
+        }
+        config_free(config);
+        free(text);
+    }
+}
+
 static void times_at_odds_are_warned_of_with_both_values(void **state)
 {
     static const struct {
@@ -355,6 +398,8 @@ int main(void)
         cmocka_unit_test(topics_that_feed_each_other_are_refused),
         cmocka_unit_test(a_chain_of_inputs_that_name_each_other_s_outputs_is_refused),
         cmocka_unit_test(an_output_s_name_that_becomes_too_long_is_refused),
+        cmocka_unit_test(positions_need_one_source_for_each_output_partition),
+        cmocka_unit_test(positions_need_an_output_topic_for_each_input_topic),
         cmocka_unit_test(times_at_odds_are_warned_of_with_both_values),
         cmocka_unit_test(times_that_agree_are_not_warned_of),
         cmocka_unit_test(by_duration_counts_back_from_the_start),
