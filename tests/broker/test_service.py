@@ -1,16 +1,22 @@
 """The process as a service: what it tells the service manager and metrics.file, what it notes in the
 ledger, and that it hangs for nothing: neither for a broker that stands still nor for a library."""
 
+import pathlib
+import re
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
+import confined
 import prometheus_text
 from kafka import Kafka
 from manager import Manager
 from service import PRESET, Service, SLOWNESS
 
+README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 needs_failpoints = pytest.mark.skipif(PRESET == "release", reason="built without failpoints")
 
 
@@ -98,6 +104,24 @@ def test_a_refusal_is_the_last_status(new_job, manager):
     assert job.service.one("SELECT count(*) FROM events WHERE kind = 'refusal'")[0] == 1
 
 
+def test_it_works_under_the_units_system_call_filter(new_job, manager):
+    """Everything from a recovery to a stop; a call outside of the filter would kill it."""
+    job = new_job(settings={"metrics.file": "m.prom"})
+    job.feed(1500)
+    in_mid_batch(job)
+    job.service.kill()
+    job.service.start(under=[sys.executable, confined.__file__],
+                      environment=manager.environment(watchdog_s=2))
+    job.await_relayed(1500)
+    job.service.signal(signal.SIGUSR1)
+    job.service.await_log("state: ")
+    job.service.stop()
+    job.assert_exactly_once(1500)
+    nice = subprocess.run([sys.executable, confined.__file__, "/usr/bin/nice", "-n", "5", "true"],
+                          timeout=60)
+    assert nice.returncode == -signal.SIGSYS        # the filter does hold
+
+
 # ---- metrics ----
 
 def metrics(job):
@@ -161,6 +185,9 @@ def test_metrics_agree_with_the_ledger_and_end_with_the_service(new_job):
     before = prometheus_text.value(metrics(job), "oncesink_metrics_timestamp_seconds")
     await_true(lambda: prometheus_text.value(
         metrics(job), "oncesink_metrics_timestamp_seconds") > before, job.service)      # idle
+    there = {name for name, _ in metrics(job)} | {"oncesink_exit_code"}
+    named = set(re.findall(r"\boncesink_[a-z]\w+", README.read_text()))
+    assert "oncesink_input_lag" in named and named <= there, named - there
     job.service.stop()
     assert sorted(path.name for path in job.service.folder.glob("m.prom*")) == []
 

@@ -51,7 +51,7 @@ class Service:
                                      for name, value in self.settings.items()))
 
     def start(self, *arguments, ready=True, failpoint=None, delay_us=None,
-              clock_speed=None, environment=None):
+              clock_speed=None, environment=None, under=()):
         """Starts it; with ready, returns when it says so and fails when it ends before that."""
         assert self.process is None or self.process.poll() is not None, "it still runs"
         self._write_settings()
@@ -65,8 +65,8 @@ class Service:
         self._mark = self.log_path.stat().st_size
         with self.log_path.open("ab") as log:
             self.began = time.monotonic()
-            self.process = subprocess.Popen([program(), *arguments, str(self.file)], stderr=log,
-                                            stdout=log, stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([*under, program(), *arguments, str(self.file)],
+                                            stderr=log, stdout=log, stdin=subprocess.DEVNULL,
                                             cwd=self.folder, env=environment,
                                             preexec_fn=die_with_parent)
         if ready:
