@@ -90,7 +90,7 @@ const char *client_err_way_out(rd_kafka_resp_err_t code)
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: /* of a producer's id */
         return "; the job's user needs the ACL Write on its outputs";
     case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
-        return "; the job's user needs the ACLs Write and Describe on its transactional.id";
+        return "; the job's user needs the ACL Write on its transactional.id";
     default:
         return "";
     }

@@ -27,6 +27,7 @@
 #include "settle.h"
 #include "source_ends.h"
 #include "start.h"
+#include "start_access.h"
 
 #include <inttypes.h>
 #include <malloc.h>
@@ -159,7 +160,7 @@ static bool replace_producer(struct job *job, struct err *err)
         return false;
     }
     deliver_end(job);
-    return true;
+    return !job_by_mark(job) || start_access_again(job, err);
 }
 
 /* Until every record is acknowledged, through as many producers as that takes. */

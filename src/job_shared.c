@@ -51,12 +51,13 @@ static void log_trouble(struct job *job)
 {
     int64_t now = clock_now_ms(&job->clock);
     char text[TROUBLE_TEXT_SIZE] = "";
+    bool looked = job->trouble_ms > 0;
 
     if (now - job->trouble_ms < TROUBLE_LOG_MS) {
         return;
     }
     job->trouble_ms = now;
-    if (job->state == PROTOCOL_DELIVERING && job->sink != NULL &&
+    if (looked && job->state == PROTOCOL_DELIVERING && job->sink != NULL &&
         job->progress_seen == sink_in_flight(job->sink) + job->sent) {
         client_last_trouble(text, sizeof(text));
         log_warning("batch %" PRId64 ": waiting for brokers (%" PRIu64 " records on their way)%s%s",

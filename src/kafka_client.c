@@ -189,17 +189,18 @@ static int on_certificate(rd_kafka_t *client, const char *broker, int32_t broker
 
 /* Lines that say what error events say too, or what was done on purpose, are of interest when
  * looking closely only. */
-static bool is_chatter(const char *facility)
+static bool is_chatter(const char *facility, const char *line)
 {
-    static const char *const FACILITIES[] = {"FAIL",     "ERROR", "FATAL",
-                                             "CONFWARN", "SSL",   "SSLCERTVRFY"};
+    static const char *const FACILITIES[] = {"FAIL", "ERROR",       "FATAL",    "CONFWARN",
+                                             "SSL",  "SSLCERTVRFY", "ADDPARTS", "ADDOFFSETS"};
 
     for (size_t i = 0; i < sizeof(FACILITIES) / sizeof(FACILITIES[0]); i++) {
         if (strcmp(facility, FACILITIES[i]) == 0) {
             return true;
         }
     }
-    return false;
+    /* What is fatal for a handle comes as an event, and by the call that it fails. */
+    return strcmp(facility, "TXNERR") == 0 && strstr(line, "Fatal transaction error") != NULL;
 }
 
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *line)
@@ -207,7 +208,7 @@ static void on_log(const rd_kafka_t *client, int level, const char *facility, co
     enum log_level ours = LOG_DEBUG;
 
     /* What librdkafka calls an error is no end of ours: whoever called decides that. */
-    if (!is_chatter(facility) && level <= LOG_WARNING) {
+    if (!is_chatter(facility, line) && level <= LOG_WARNING) {
         ours = LOG_WARNING;
     }
     log_line(ours, "%s: %s: %s", client != NULL ? rd_kafka_name(client) : "librdkafka", facility,

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+enum { ANSWER_MS = 200 };
+
 struct missing {
     char *text; /* "Read on topic 'a', Write on topic 'b'"; NULL = nothing is missing */
     char *first;
@@ -60,7 +62,7 @@ bool start_access(struct job *job, struct err *err)
     struct missing missing = {0};
     bool fine;
 
-    look_at_all(job, job->state == PROTOCOL_IN_DOUBT ? &job->batch.definition : &job->definition,
+    look_at_all(job, job->state == PROTOCOL_IDLE ? &job->definition : &job->batch.definition,
                 &missing);
     fine = missing.text == NULL;
     if (!fine) {
@@ -72,4 +74,13 @@ bool start_access(struct job *job, struct err *err)
     free(missing.text);
     free(missing.first);
     return fine;
+}
+
+bool start_access_again(struct job *job, struct err *err)
+{
+    if (topic_facts_step(job->facts, 0)) {
+        topic_facts_ask_ids(job->facts);
+    }
+    topic_facts_step(job->facts, ANSWER_MS);
+    return start_access(job, err);
 }

@@ -10,4 +10,7 @@ struct job;
  * don't tell, is no reason to stop: a request that isn't allowed will. */
 MUST_CHECK bool start_access(struct job *job, struct err *err);
 
+/* The same, asked anew: a transaction that failed doesn't say why. Waits a moment for the answer. */
+MUST_CHECK bool start_access_again(struct job *job, struct err *err);
+
 #endif

@@ -67,8 +67,8 @@ static bool fail(rd_kafka_error_t *error, const char *doing, struct err *err)
                      code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
                      code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
 
-    err_set(err, forbidden ? ERR_DECISION : ERR_PRODUCER, (int)code, "%s: %s", doing,
-            rd_kafka_error_string(error));
+    err_set(err, forbidden ? ERR_DECISION : ERR_PRODUCER, (int)code, "%s: %s%s", doing,
+            rd_kafka_error_string(error), client_err_way_out(code));
     rd_kafka_error_destroy(error);
     return false;
 }

@@ -60,12 +60,13 @@ def rights(job):
     return ([["topic", topic, "read"] for topic in job.inputs]
             + [["topic", topic, operation] for topic in job.outputs
                for operation in ("read", "write")]
-            + [["group", job.name, "read"]]
+            + [["group", job.name, "read"], ["transactional_id", job.name, "write"],
+               ["cluster", "kafka-cluster", "describe_configs"]]
             + [["topic", topic, "describe_configs"] for topic in (*job.inputs, *job.outputs)])
 
 
 def lines(service, level):
-    return [line for line in service.log().splitlines() if f" {level}: " in line]
+    return [line for line in service.log().splitlines() if f"Z {level}: " in line]
 
 
 def ends_with(service, code, *words):
@@ -191,19 +192,22 @@ def test_a_password_that_changes_under_a_running_service(at, new_job):
 
 # ── ACLs ────────────────────────────────────────────────────────────────────────────────────────
 
+TRANSACTIONAL = {"delivery.mode": "transactional"}
+
 MISSING_AT_START = {
-    "input_read": ("in", ["read", "describe_configs"], "Read on its inputs"),
-    "output_read": ("out", ["read"], "Read on topic '{}-out'"),
-    "output_write": ("out", ["write"], "Write on topic '{}-out'"),
-    "output_unseen": ("out", ["read", "write", "describe_configs"], "'{}-out'"),
-    "group": (None, ["read"], "Read on its group"),
+    "input_read": ("in", ["read", "describe_configs"], "Read on its inputs", {}),
+    "output_read": ("out", ["read"], "Read on topic '{}-out'", {}),
+    "output_write": ("out", ["write"], "Write on topic '{}-out'", {}),
+    "output_write_transactional": ("out", ["write"], "Write on topic '{}-out'", TRANSACTIONAL),
+    "output_unseen": ("out", ["read", "write", "describe_configs"], "'{}-out'", {}),
+    "group": (None, ["read"], "Read on its group", {}),
 }
 
 
 @pytest.mark.parametrize("which", MISSING_AT_START)
 def test_a_missing_acl_ends_the_start(at, new_job, which):
-    topic, operations, words = MISSING_AT_START[which]
-    job = new_job()
+    topic, operations, words, settings = MISSING_AT_START[which]
+    job = new_job(settings=settings)
     name = f"{job.name}-{topic}" if topic else job.name
     at("acls", user=job.name, acls=[right for right in rights(job)
                                     if right[1] != name or right[2] not in operations])
@@ -214,18 +218,31 @@ def test_a_missing_acl_ends_the_start(at, new_job, which):
     job.assert_exactly_once(COUNT)
 
 
+def test_a_transactional_id_that_may_not_be_used_ends_the_start(at, new_job):
+    job = new_job(settings=TRANSACTIONAL)
+    at("acls", user=job.name,
+       acls=[right for right in rights(job) if right[0] != "transactional_id"])
+    ends_with(job.service, 77, "the job's user needs the ACL Write on its transactional.id")
+    at("acls", user=job.name, acls=rights(job))
+    assert job.service.run("--until-end") == 0, job.service.log_tail()
+    job.assert_exactly_once(COUNT)
+
+
 MISSING_LATER = {
-    "input_read": ("in", ["read"], "-in"),
-    "output_write": ("out", ["write"], "-out"),
-    "group": (None, ["read"], "group"),
+    "input_read": ("in", ["read"], "-in", {}),
+    "output_write": ("out", ["write"], "-out", {}),
+    "group": (None, ["read"], "group", {}),
+    "output_write_transactional": ("out", ["write"], "Write on topic", TRANSACTIONAL),
+    "group_transactional": (None, ["read"], "group", TRANSACTIONAL),
+    "transactional_id": (None, ["write"], "transactional.id", TRANSACTIONAL),
 }
 
 
 @pytest.mark.parametrize("which", MISSING_LATER)
 def test_an_acl_that_is_taken_away_ends_the_service(at, new_job, which):
     """And when it is given back the next start finishes what was begun."""
-    topic, operations, words = MISSING_LATER[which]
-    job = new_job()
+    topic, operations, words, settings = MISSING_LATER[which]
+    job = new_job(settings=settings)
     at("acls", user=job.name, acls=rights(job))
     job.service.start()
     job.await_relayed(COUNT)
@@ -235,7 +252,7 @@ def test_an_acl_that_is_taken_away_ends_the_service(at, new_job, which):
     job.feed(COUNT, first=COUNT)
     assert job.service.wait() == 77, job.service.log_tail()
     (said,) = lines(job.service, "error")
-    assert words in said and "authorization failed; the job's user needs the ACL" in said
+    assert words in said and re.search("the job's user (needs the|lacks) ACL", said), said
     at("acls", user=job.name, acls=taken)
     assert job.service.run("--until-end") == 0, job.service.log_tail()
     job.assert_exactly_once(2 * COUNT)
@@ -268,16 +285,22 @@ def readme_rights(job):
                     found.append(["topic", f"{job.name}-{value}", operation])
                 elif option in ("--group", "--transactional-id"):
                     found.append([option[2:].replace("-", "_"), value, operation])
+        if "--cluster" in words:
+            found += [["cluster", "kafka-cluster", "describe_configs"]]
+            assert operations == ["DescribeConfigs"], line
     return found
 
 
-def test_the_acls_of_the_readme_are_enough(at, new_job):
+@pytest.mark.parametrize("mode", ["idempotent", "transactional"])
+def test_the_acls_of_the_readme_are_enough(at, new_job, mode):
     """Also for a recovery, which reads the outputs back."""
-    job = new_job(inputs={"orders": 2, "returns": 2}, outputs={"orders_clean": 2,
+    job = new_job(settings={"delivery.mode": mode}, inputs={"orders": 2, "returns": 2}, outputs={"orders_clean": 2,
                                                                "returns_clean": 2},
                   route="{topic}_clean")
     granted = readme_rights(job)
-    assert {right[0] for right in granted} >= {"topic", "group"}, granted
+    assert {right[0] for right in granted} == {"topic", "group", "transactional_id", "cluster"}
+    if mode == "idempotent":
+        granted = [right for right in granted if right[0] in ("topic", "group")]
     at("acls", user=job.name, acls=granted)
     job.service.start(failpoint="settle-before-commit:kill")
     assert job.service.wait() == -signal.SIGKILL
