@@ -2,8 +2,10 @@
 
 Each name is tried in a situation that leads there: an ordinary run; a run that finds a batch in doubt,
 partly delivered; a run that meets a record which the broker refuses; a batch that lasts long enough for
-a checkpoint. In both delivery modes, but for the steps that only one of them has. A name that no
-situation reaches fails its test: then it proves nothing.
+a checkpoint. In both delivery modes, but for the steps that only one of them has, and with records
+known by their places (output.provenance=positions): there the steps after which it is told by
+comparing what was delivered, in CI some of them. A name that no situation reaches fails its test:
+then it proves nothing.
 """
 
 import os
@@ -12,7 +14,7 @@ import time
 
 import pytest
 
-from job import Job
+from job import MODES, Job
 from kills import assert_counts_agree
 from parallel import SideBySide
 from service import failpoints
@@ -28,10 +30,20 @@ ONLY = {"idempotent": {"mark-before", "mark-after", "recover-begin", "recover-re
                           "transaction-before-commit", "transaction-after-commit"}}
 
 
+BY_PLACE_CI = {"deliver-middle", "deliver-last-acked", "checkpoint-after-commit",
+               "set-aside-after-commit", "replace-after-destroy", "recover-read", "recover-check"}
+BY_PLACE = {*BY_PLACE_CI, "plan-after-commit", "deliver-first", "checkpoint-before-commit",
+            "set-aside-before-commit", "replace-after-purge", "settle-before-commit",
+            "settle-after-commit", "recover-begin", "recover-deliver"}
+
+
 def steps():
     names = failpoints()
+    full = os.environ.get("ONCESINK_FULL") == "1"
+    by_place = BY_PLACE if full else BY_PLACE_CI
     return [f"{mode}:{name}" for mode in ONLY for name in names
-            if not any(name in only for other, only in ONLY.items() if other != mode)]
+            if not any(name in only for other, only in ONLY.items() if other != mode)
+            ] + [f"positions:{name}" for name in names if name in by_place]
 
 
 def pytest_generate_tests(metafunc):
@@ -106,7 +118,7 @@ def kill_at(topics, folder, step):
         configs, delay_us = SITUATIONS[situation]
         job_name = f"fp-{mode}-{name}-{number}"
         job = Job(topics, folder, job_name, configs={"out": configs}, settings={
-            "delivery.mode": mode, "batch.max.records": 600, "on.bad.record": "set-aside",
+            **MODES[mode], "batch.max.records": 600, "on.bad.record": "set-aside",
             "error.topic": f"{job_name}-error"})
         try:
             topics("create_topics", topics={f"{job.name}-error": {"partitions": 3}})

@@ -8,6 +8,13 @@ from service import SLOWNESS, Service
 
 _numbers = itertools.count(1)
 
+# The ways to deliver that the crash tests go through.
+MODES = {
+    "idempotent": {"delivery.mode": "idempotent"},
+    "positions": {"delivery.mode": "idempotent", "output.provenance": "positions"},
+    "transactional": {"delivery.mode": "transactional"},
+}
+
 
 class Job:
     """Makes the topics; nothing runs yet.
@@ -36,7 +43,7 @@ class Job:
         topics("create_topics", topics={
             topic: {"partitions": count, "configs": configs.get(topic[len(name) + 1:], {})}
             for topic, count in {**self.inputs, **self.outputs}.items()})
-        # without headers the outputs tell no batch: they are counted, and the ledger is asked
+        # without headers the outputs tell no batch; the ledger's fences do
         self.by_place = (settings or {}).get("output.provenance") == "positions"
         self.service = Service(pathlib.Path(folder) / name, {
             "job.name": name,
@@ -57,16 +64,33 @@ class Job:
                                       **how})
 
     def tally(self, **how):
-        """What the outputs hold now: records, and of the batches that changed how many each (none
-        are told where records carry no header)."""
+        """What the outputs hold now: records, and of the batches that changed how many each."""
         if self.by_place:
-            return {"records": sum(self.output_ends().values()), "batches": {}}
+            return self.tally_by_place()
         return self.topics("tally", name=self._tally, topics=list(self.outputs),
                            isolation=self.isolation, **how)
 
     def tally_raw(self):
         """The same, with what is in no reader's sight: open and aborted transactions."""
         return self.topics("tally", name=f"{self._tally}-raw", topics=list(self.outputs))
+
+    def tally_by_place(self):
+        """The same, of every batch, where records carry no header: a batch's are those from its
+        fence to the next one's, or to the end."""
+        ends = self.output_ends()
+        batches = {}
+        fences = self.service.rows(
+            "SELECT batch, topic, partition, fence_offset AS fence FROM oncesink_batch_output"
+            " ORDER BY batch DESC") if self.service.ledger.exists() else []
+        until = dict(ends)
+        for row in fences:
+            place = row["topic"], row["partition"]
+            if place in until:
+                count = until[place] - row["fence"]
+                if count > 0:
+                    batches.setdefault(str(row["batch"]), {})["/".join(map(str, place))] = count
+                until[place] = row["fence"]
+        return {"records": sum(ends.values()), "batches": batches}
 
     def tally_errors(self, topic):
         """How many records of the job a reader sees in an error topic."""
