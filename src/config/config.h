@@ -74,7 +74,7 @@ struct config {
     enum on_bad_record on_bad_record;
     int64_t ledger_keep_batches;
     int64_t memory_max_bytes;
-    char *metrics_file; /* NULL = none */
+    char *metrics_file;         /* NULL = none */
     int log_level;              /* enum log_level */
     struct config_kafka *kafka; /* bootstrap.servers among them; those of one client last */
     size_t kafka_count;

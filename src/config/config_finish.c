@@ -207,6 +207,13 @@ static bool check_topics(const struct config *config, struct err *err)
                             origin_of(config, "error.topic"), errors.items[i]);
         }
     }
+    if (sound && config->provenance == PROVENANCE_NONE &&
+        config->delivery != DELIVERY_TRANSACTIONAL) {
+        sound = err_set(err, ERR_SETTINGS, 0,
+                        "%s: output.provenance=none is for delivery.mode=transactional only, where "
+                        "Kafka tells what is there; use headers, or positions",
+                        origin_of(config, "output.provenance"));
+    }
     if (sound && config->provenance == PROVENANCE_POSITIONS) {
         sound = check_positions(config, outputs.count, err);
     }

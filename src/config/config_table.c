@@ -83,7 +83,9 @@ const struct config_row CONFIG_ROWS[] = {
      .words = PROVENANCES,
      .help = "How output records are recognised after a crash: headers adds one header to each. "
              "positions adds nothing, for topics that only this job writes: each input topic to an "
-             "output topic of its own, with as many partitions or more."},
+             "output topic of its own, with as many partitions or more. none: with "
+             "delivery.mode=transactional, where the group's mark tells; a lost mark can't be made "
+             "up for then."},
     {.name = "error.topic",
      .type = CONFIG_TYPE_PATTERN,
      AT(error_topic),

@@ -20,7 +20,7 @@ static const struct config_word PARTITIONERS[] = {
 static const struct config_word PROVENANCES[] = {
     {.word = "headers", .value = PROVENANCE_HEADERS},
     {.word = "positions", .value = PROVENANCE_POSITIONS},
-    {.word = "none", .value = PROVENANCE_NONE, .unbuilt = true},
+    {.word = "none", .value = PROVENANCE_NONE},
     {0},
 };
 static const struct config_word DELIVERIES[] = {

@@ -115,7 +115,7 @@ complains_of() {
 
 @test "what isn't built yet is refused" {
     for setting in backpressure.enabled=true pipeline.sql=x.sql \
-        speculation.enabled=true output.provenance=none; do
+        speculation.enabled=true; do
         run_it --check -X "$setting" job.conf
         [ "$status" -eq 78 ]
         complains_of --set "${setting%%=*}" "not built yet"

@@ -126,6 +126,13 @@ class Job:
                 f"{records} of {count} after {timeout_s} s:\n{self.service.log_tail()}")
             time.sleep(0.05)
 
+    def await_committed(self, count, timeout_s=60):
+        """The same, whoever delivers: its service may end."""
+        deadline = time.monotonic() + timeout_s * SLOWNESS
+        while self.tally()["records"] < count:
+            assert time.monotonic() < deadline, self.service.log_tail()
+            time.sleep(0.05)
+
     def check(self, **how):
         return self.topics("check", routes=self.routes, partitioner=self.partitioner,
                            **{"isolation_out": self.isolation,

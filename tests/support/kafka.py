@@ -70,6 +70,12 @@ def classpath():
     return str(jars / "*")
 
 
+def java(memory, *arguments):
+    """The command line of a program of Kafka's."""
+    return ["java", f"-Xmx{memory}", "-XX:+UseSerialGC", "-Xshare:auto",
+            "-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp", classpath(), *arguments]
+
+
 def die_with_parent():
     """Runs in a child before exec: the kernel kills it when the thread that started it is gone."""
     PR_SET_PDEATHSIG = 1
@@ -134,13 +140,9 @@ class Kafka:
             self.process.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def _java(self, memory, *arguments):
-        return ["java", f"-Xmx{memory}", "-XX:+UseSerialGC", "-Xshare:auto",
-                "-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp", classpath(), *arguments]
-
     def format(self, *arguments):
         subprocess.run(
-            self._java("128m", "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format",
+            java("128m", "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format",
                        "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", str(self.file),
                        *arguments),
             check=True, stdout=subprocess.DEVNULL, stderr=self.log_path.open("ab"),
@@ -155,7 +157,7 @@ class Kafka:
         self._mark = self.log_path.stat().st_size
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                self._java(self.memory, "kafka.Kafka", str(self.file)), stdout=log, stderr=log,
+                java(self.memory, "kafka.Kafka", str(self.file)), stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, cwd=self.dir, preexec_fn=die_with_parent)
 
     def await_ready(self):

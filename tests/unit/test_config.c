@@ -231,6 +231,14 @@ static void positions_need_one_source_for_each_output_partition(void **state)
     free(text);
 }
 
+static void no_provenance_needs_transactions(void **state)
+{
+    (void)state;
+    config_case_bad("output.provenance = none\n", "f.conf:4: output.provenance=none",
+                    "delivery.mode=transactional", NULL);
+    config_free(config_case_good("output.provenance = none\ndelivery.mode = transactional\n"));
+}
+
 static void positions_need_an_output_topic_for_each_input_topic(void **state)
 {
     static const char BASE[] = "job.name = j\nbootstrap.servers = b\ninput.topics = a,b\n"
@@ -399,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_chain_of_inputs_that_name_each_other_s_outputs_is_refused),
         cmocka_unit_test(an_output_s_name_that_becomes_too_long_is_refused),
         cmocka_unit_test(positions_need_one_source_for_each_output_partition),
+        cmocka_unit_test(no_provenance_needs_transactions),
         cmocka_unit_test(positions_need_an_output_topic_for_each_input_topic),
         cmocka_unit_test(times_at_odds_are_warned_of_with_both_values),
         cmocka_unit_test(times_that_agree_are_not_warned_of),
