@@ -128,6 +128,17 @@ def test_delay(connect, echo, proxy, how):
     assert len(rule.hits) == 1
 
 
+def test_a_gate(connect, echo, proxy):
+    gate = threading.Event()
+    proxy.add(delay(gate=gate), api=Api.FETCH)
+    client = connect()
+    client.send(Api.FETCH, b"a")
+    time.sleep(0.3)
+    assert echo.executed == []
+    gate.set()
+    assert client.receive() == (1, b"a")
+
+
 def test_cut_before(connect, echo, proxy):
     proxy.add(cut_before(), api=Api.FETCH)
     assert connect().ask(Api.FETCH, b"a") is None

@@ -10,8 +10,10 @@ The broker's listener PROXIED advertises the proxy's port, so no answer needs re
 proxy reads the header (api, version, correlation id, client id); answers are paired by correlation id.
 The first rule that matches a request decides what becomes of it; without one it passes:
 
-    delay(request_s, answer_s)  the request waits before it is handed on, the answer likewise; what
-                                comes behind it on the connection waits too, as it would in TCP
+    delay(request_s, answer_s, gate)
+                                the request waits before it is handed on (so long, or until the gate, a
+                                threading.Event, is set), the answer likewise; what comes behind it on the
+                                connection waits too, as it would in TCP
     cut_before()                the connection ends, the request is thrown away
     cut_after()                 the broker executes it; instead of its answer the client gets the end of
                                 the connection
@@ -36,6 +38,7 @@ import time
 CONNECT_S_MAX = 10
 ANSWER_S_MAX = 30
 FRAME_BYTES_MAX = 256 << 20
+GATE_S = 0.2
 CHUNK_BYTES = 1 << 18
 
 
@@ -90,15 +93,15 @@ class Act:
         self.name = name
         self.request_s, self.answer_s = how.get("request_s", 0), how.get("answer_s", 0)
         self.execute, self.make = how.get("execute", False), how.get("make")
-        self.in_turn = how.get("in_turn", False)
+        self.in_turn, self.gate = how.get("in_turn", False), how.get("gate")
 
 
 def let_pass():
     return Act("pass")
 
 
-def delay(request_s=0, answer_s=0):
-    return Act("delay", request_s=request_s, answer_s=answer_s)
+def delay(request_s=0, answer_s=0, gate=None):
+    return Act("delay", request_s=request_s, answer_s=answer_s, gate=gate)
 
 
 def cut_before():
@@ -327,6 +330,9 @@ class _Connection:
                 continue
             if act.request_s and self.proxy.closing.wait(act.request_s):
                 return
+            while act.gate and not act.gate.wait(GATE_S):
+                if self.proxy.closing.is_set():
+                    return
             self.pending[request.correlation] = (request, act)
             self.server.sendall(struct.pack(">i", len(frame)) + frame)
 

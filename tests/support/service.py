@@ -51,13 +51,15 @@ class Service:
                                      for name, value in self.settings.items()))
 
     def start(self, *arguments, ready=True, failpoint=None, delay_us=None,
-              clock_speed=None, environment=None, under=()):
+              clock_speed=None, without=None, environment=None, under=()):
         """Starts it; with ready, returns when it says so and fails when it ends before that."""
         assert self.process is None or self.process.poll() is not None, "it still runs"
         self._write_settings()
         environment = {**os.environ, **(environment or {})}
         if failpoint:
             environment["ONCESINK_FAILPOINT"] = failpoint
+        if without:
+            environment["ONCESINK_WITHOUT"] = without
         if delay_us:
             environment["ONCESINK_RECORD_DELAY_US"] = str(delay_us)
         if clock_speed:

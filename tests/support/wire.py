@@ -8,8 +8,12 @@ import struct
 
 from proxy import Api
 
-FLEXIBLE_FROM = {Api.PRODUCE: 9, Api.END_TXN: 3, Api.TXN_OFFSET_COMMIT: 3}
+FLEXIBLE_FROM = {Api.PRODUCE: 9, Api.INIT_PRODUCER_ID: 2, Api.ADD_PARTITIONS_TO_TXN: 3,
+                 Api.ADD_OFFSETS_TO_TXN: 3, Api.END_TXN: 3, Api.TXN_OFFSET_COMMIT: 3}
 NOT_LEADER_OR_FOLLOWER = 6
+INVALID_PRODUCER_EPOCH = 47
+CONCURRENT_TRANSACTIONS = 51
+PRODUCER_FENCED = 90
 
 
 class Reader:
@@ -62,34 +66,36 @@ def body_of(request):
     return reader
 
 
-def end_txn(request):
-    """(transactional id, producer id, epoch, is it a commit?)"""
+def is_commit(request):
+    """Of an EndTxn: is it a commit, no abort?"""
     body = body_of(request)
-    return body.text(), body.number("q"), body.number("h"), bool(body.number("b"))
+    body.text()             # transactional id
+    body.number("q")        # producer id
+    body.number("h")        # epoch
+    return bool(body.number("b"))
 
 
-def end_txn_error(request, answer):
-    """The error code in the answer to an EndTxn."""
+def errors(request, answer):
+    """The set of error codes in the answer to a request of a transaction."""
     reader = Reader(answer, is_flexible(request))
     reader.tags()
-    reader.number("i")      # throttle
-    return reader.number("h")
-
-
-def txn_offset_commit_errors(request, answer):
-    """The set of the partitions' error codes."""
-    reader = Reader(answer, is_flexible(request))
-    reader.tags()
-    reader.number("i")
-    errors = set()
+    if request.api != Api.PRODUCE:
+        reader.number("i")  # throttle
+    if request.api in (Api.INIT_PRODUCER_ID, Api.ADD_OFFSETS_TO_TXN, Api.END_TXN):
+        return {reader.number("h")}
+    found = set()
     for _ in range(reader.count()):
-        reader.text()
+        reader.text()       # topic
         for _ in range(reader.count()):
             reader.number("i")
-            errors.add(reader.number("h"))
+            found.add(reader.number("h"))
+            if request.api == Api.PRODUCE:
+                break       # of one partition, as librdkafka sends them
             reader.tags()
+        if request.api == Api.PRODUCE:
+            break
         reader.tags()
-    return errors
+    return found
 
 
 def produced(request):
