@@ -19,10 +19,15 @@ from proxy import Api, cut_after, cut_before, delay
 TIMEOUT_MS = 1000
 WAYS = {"before": cut_before, "after": cut_after,
         "late": lambda: delay(answer_s=1.3 * TIMEOUT_MS / 1000)}
-# Of a kind that is asked only at the start, or when a connection is new, there is one.
-KINDS = {Api.PRODUCE: 4, Api.FETCH: 4, Api.LIST_OFFSETS: 4, Api.METADATA: 2, Api.OFFSET_COMMIT: 4,
-         Api.OFFSET_FETCH: 3, Api.FIND_COORDINATOR: 1, Api.INIT_PRODUCER_ID: 1}
-CASES = [f"{api.name}-{way}" for api in KINDS for way in WAYS]
+# Kind → how many are lost; of what is asked only at the start, or when a connection is new, one.
+READING = {Api.FETCH: 4, Api.LIST_OFFSETS: 4, Api.METADATA: 2}
+BOTH = {Api.PRODUCE: 4, Api.OFFSET_FETCH: 2, Api.FIND_COORDINATOR: 1, Api.INIT_PRODUCER_ID: 1}
+KINDS = {"idempotent": {**READING, **BOTH, Api.OFFSET_COMMIT: 4},
+         "transactional": {**READING, **BOTH, Api.ADD_PARTITIONS_TO_TXN: 3, Api.ADD_OFFSETS_TO_TXN: 3,
+                           Api.TXN_OFFSET_COMMIT: 3, Api.END_TXN: 3}}
+# Reading is the same code in both modes: once is enough.
+CASES = [f"{mode}-{api.name}-{way}" for mode, kinds in KINDS.items() for api in kinds
+         for way in WAYS if mode == "idempotent" or api not in READING]
 FEED = 300
 LOSS_S_MAX = 60
 
@@ -34,19 +39,20 @@ def every_second():
 
 def lose(topics, kafka, proxy, folder, case):
     """Runs a job until so many of its requests have been lost, and to its end; returns it."""
-    kind, way = case.split("-")
+    mode, kind, way = case.split("-")
     api = Api[kind]
+    times = KINDS[mode][api]
     job = Job(topics, folder, f"lost-{case}.", settings={
-        "bootstrap.servers": kafka.proxied_bootstrap, "request.timeout.ms": TIMEOUT_MS,
-        "recovery.settle.ms": 300})
+        "delivery.mode": mode, "bootstrap.servers": kafka.proxied_bootstrap,
+        "request.timeout.ms": TIMEOUT_MS, "recovery.settle.ms": 300})
     try:
         rule = proxy.add(WAYS[way](), api=api, client=job.name, when=every_second(),
-                         times=KINDS[api])
+                         times=times)
         job.feed(FEED)
         job.service.start(delay_us=200)
         count = FEED
         deadline = time.monotonic() + LOSS_S_MAX
-        while len(rule.hits) < KINDS[api]:
+        while len(rule.hits) < times:
             assert time.monotonic() < deadline, f"only {rule.hits}\n{job.service.log_tail()}"
             assert job.service.running(), job.service.log_tail()
             job.feed(FEED, first=count)
