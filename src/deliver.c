@@ -203,6 +203,27 @@ static bool note_lost(struct job *job, const char *topic, int32_t partition, int
                         topic, (int)partition, from, until - 1);
 }
 
+/* I3: what is committed already would only be counted; retention may have it. */
+static bool pass_committed(struct job *job, size_t read, int64_t position, int64_t log_start,
+                           struct err *err)
+{
+    const struct range *range = &job->reads[read];
+    const char *topic = job->batch.definition.inputs[range->input].topic;
+    int64_t done = job->done[job->read_range[read]];
+    int64_t goal = done < log_start ? done : log_start;
+
+    log_notice("input '%s'[%d]: offsets %" PRId64 " to %" PRId64
+               " were delivered and are gone now: "
+               "they can't be counted any more",
+               topic, (int)range->partition, position, goal - 1);
+    return ledger_event(job->ledger, EVENT_RECOVERY, job->batch.number, clock_wall_ms(&job->clock),
+                        err,
+                        "input '%s'[%d]: offsets %" PRId64 " to %" PRId64
+                        " were delivered, and gone before they could be counted",
+                        topic, (int)range->partition, position, goal - 1) &&
+           source_skip(job->source, read, goal, err);
+}
+
 /* A range can't be read on: asks where its log begins and ends, and does what is concluded from
  * that. */
 static bool judge_trouble(struct job *job, size_t read, const struct source_taken *taken,
@@ -226,6 +247,10 @@ static bool judge_trouble(struct job *job, size_t read, const struct source_take
     }
     found.log_start = first.offset;
     found.log_end = last.offset;
+    if (job->done != NULL && found.position < job->done[job->read_range[read]] &&
+        found.position < found.log_start) {
+        return pass_committed(job, read, found.position, found.log_start, err);
+    }
     switch (protocol_judge_input(&found)) {
     case INPUT_FINE: /* it was so a moment ago: read on from the same place */
         return source_skip(job->source, read, found.position, err);

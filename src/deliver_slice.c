@@ -27,6 +27,11 @@ bool deliver_slice_open(struct job *job, struct err *err)
     if (job->whole || transaction_is_open(job->transaction)) {
         return true;
     }
+    if (sink_tainted(job->sink)) {
+        return err_set(err, ERR_PRODUCER, 0,
+                       "a request of the last transaction had no clean answer, and a late copy of "
+                       "it could act on the next");
+    }
     job->slice_sent = job->sent;
     job->slice_ms = clock_now_ms(&job->clock);
     return transaction_begin(job->transaction, err);

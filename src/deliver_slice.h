@@ -6,7 +6,8 @@
 
 struct job;
 
-/* Before records are added: a transaction is open, unless the whole batch is committed already. */
+/* Before records are added: a transaction is open, unless the whole batch is committed already.
+ * ERR_PRODUCER: a request of the slice before had no clean answer (T2). */
 MUST_CHECK bool deliver_slice_open(struct job *job, struct err *err);
 
 /* The slice is as large as one may be, or has lasted as long: end it before anything is added. */

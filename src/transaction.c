@@ -57,18 +57,45 @@ bool transaction_is_open(const struct transaction *transaction)
     return transaction->open;
 }
 
-/* Fills err by the error, which is freed; false. A missing permission is the only thing that no new
- * producer changes. */
+/* What no new producer changes. */
+static enum err_kind kind_of(rd_kafka_resp_err_t code)
+{
+    switch ((int)code) {
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID: /* consumers have joined the group */
+    case RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION:
+        return ERR_DECISION;
+    case RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT:
+        return ERR_SETTINGS;
+    default:
+        return ERR_PRODUCER;
+    }
+}
+
+static const char *words_of(rd_kafka_resp_err_t code)
+{
+    switch ((int)code) {
+    case RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID:
+    case RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION:
+        return ": consumers have joined the job's group: give them, or the job (group.id), another "
+               "group";
+    case RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT:
+        return ": transaction.timeout.ms is larger than the brokers' transaction.max.timeout.ms";
+    default:
+        return client_err_way_out(code);
+    }
+}
+
+/* Fills err by the error, which is freed; false. */
 static bool fail(rd_kafka_error_t *error, const char *doing, struct err *err)
 {
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);
-    bool forbidden = code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED ||
-                     code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED ||
-                     code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
-                     code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
 
-    err_set(err, forbidden ? ERR_DECISION : ERR_PRODUCER, (int)code, "%s: %s%s", doing,
-            rd_kafka_error_string(error), client_err_way_out(code));
+    err_set(err, kind_of(code), (int)code, "%s: %s%s", doing, rd_kafka_error_string(error),
+            words_of(code));
     rd_kafka_error_destroy(error);
     return false;
 }

@@ -100,7 +100,6 @@ static void words_are_listed_when_one_is_wrong(void **state)
     config_free(config);
     config_case_bad("output.partitioner = random\n", "= random", "one of same, key", NULL);
     config_case_bad("isolation.level = Read_Committed\n", "read_committed, read_uncommitted", NULL);
-    config_case_bad("output.provenance = none\n", "not built yet", "headers", NULL);
 }
 
 static void a_job_s_name_is_safe_in_a_path(void **state)
