@@ -1,10 +1,10 @@
 /* What a client's complaint about a broker means.
  *
  * librdkafka tells of a refused log-in and of a wrong port by error events with a code and a text.
- * The code alone doesn't tell them apart: a broker that is just going down in mid-handshake may come
- * as a log-in error too, and a client certificate that was refused as a broken connection, because in
- * TLS 1.3 the broker's alert comes after the handshake. So the texts are looked at, by one table. A
- * text that no row knows keeps librdkafka's words.
+ * The code alone doesn't tell them apart: a broker that is just going down in mid-handshake may
+ * come as a log-in error too, and a client certificate that was refused as a broken connection,
+ * because in TLS 1.3 the broker's alert comes after the handshake. So the texts are looked at, by
+ * one table. A text that no row knows keeps librdkafka's words.
  *
  * That plaintext met a TLS listener, or TLS a plaintext one, shows only as a connection that is cut
  * at its first request. A load balancer without a broker behind it does the same: likely, not

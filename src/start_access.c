@@ -1,8 +1,8 @@
 /* Whether the job's user may do what the job will do.
  *
- * A missing right on an input, and Write on an output, show at the first request. Read on an output
- * is needed only when a batch has to be read back, after a crash: without this check a job would run
- * for months and then not start again. All that is missing is told at once. */
+ * A missing right on an input, and Write on an output, show at the first request. Read on an
+ * output is needed only when a batch has to be read back, after a crash: without this check a job
+ * would run for months and then not start again. All that is missing is told at once. */
 #include "start_access.h"
 
 #include "job_state.h"

@@ -1,4 +1,5 @@
-/* Whether the job's user may do what the job will do, asked before the first output. Main thread. */
+/* Whether the job's user may do what the job will do, asked before the first output. Main
+ * thread. */
 #ifndef START_ACCESS_H
 #define START_ACCESS_H
 
@@ -10,7 +11,8 @@ struct job;
  * don't tell, is no reason to stop: a request that isn't allowed will. */
 MUST_CHECK bool start_access(struct job *job, struct err *err);
 
-/* The same, asked anew: a transaction that failed doesn't say why. Waits a moment for the answer. */
+/* The same, asked anew: a transaction that failed doesn't say why. Waits a moment for the
+ * answer. */
 MUST_CHECK bool start_access_again(struct job *job, struct err *err);
 
 #endif

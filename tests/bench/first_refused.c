@@ -84,13 +84,17 @@ static void produce(rd_kafka_t *client, const char *topic, int count)
     for (int i = 0; i < count; i++) {
         char value[16];
         int size = snprintf(value, sizeof(value), "%d", i);
-        rd_kafka_resp_err_t code =
-            rd_kafka_producev(client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
-                              RD_KAFKA_V_VALUE(value, (size_t)size),
-                              RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+        const rd_kafka_vu_t fields[] = {
+            {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic},
+            {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = 0},
+            {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {.ptr = value, .size = (size_t)size}},
+            {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        };
+        rd_kafka_error_t *error =
+            rd_kafka_produceva(client, fields, sizeof(fields) / sizeof(fields[0]));
 
-        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            give_up("produce", rd_kafka_err2str(code));
+        if (error != NULL) {
+            give_up("produce", rd_kafka_error_string(error));
         }
     }
 }
