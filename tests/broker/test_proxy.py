@@ -212,6 +212,13 @@ def test_rules_by_chance(connect, echo, proxy):
     assert 30 <= refused <= 90 and len(echo.executed) == 200 - refused
 
 
+def test_an_act_by_request(connect, echo, proxy):
+    rule = proxy.add(lambda request: {b"a": cut_before(), b"b": hold()}.get(request.body), times=None)
+    assert [connect().ask(Api.FETCH, body) for body in (b"a", b"b", b"c")] == [None, None, (1, b"c")]
+    assert [each.act for each in rule.hits] == ["cut before", "hold"]
+    assert [each.request.body for each in rule.held] == [b"b"]
+
+
 def test_a_removed_rule_does_nothing_and_one_that_nothing_met_says_so(connect, proxy):
     rule = proxy.add(cut_before(), api=Api.FETCH)
     proxy.remove(rule)

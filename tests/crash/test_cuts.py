@@ -7,6 +7,7 @@ that none befell fails the test.
 """
 
 import collections
+import itertools
 import random
 import threading
 import time
@@ -16,11 +17,12 @@ from kills import Campaign, assert_counts_agree
 from proxy import Api, cut_after, cut_before, hold
 from wire import errors
 
-# Chance of each of the three. A transaction has a Produce or more a partition, and one of the others.
-CHANCES = {Api.PRODUCE: 0.015, Api.ADD_PARTITIONS_TO_TXN: 0.08, Api.ADD_OFFSETS_TO_TXN: 0.08,
-           Api.TXN_OFFSET_COMMIT: 0.08, Api.END_TXN: 0.08, Api.INIT_PRODUCER_ID: 0.08}
+# One in so many requests of a kind; a transaction has a Produce or more a partition, and one of the others.
+EVERY = {Api.PRODUCE: 25, Api.ADD_PARTITIONS_TO_TXN: 4, Api.ADD_OFFSETS_TO_TXN: 4,
+         Api.TXN_OFFSET_COMMIT: 4, Api.END_TXN: 4, Api.INIT_PRODUCER_ID: 4}
+WAYS = [cut_before, cut_after, hold]
 # A late InitProducerId fences the living producer; more than three of those in ten minutes stop the job.
-NEVER_LATE = {Api.INIT_PRODUCER_ID}
+NEVER_LATE = Api.INIT_PRODUCER_ID
 LATE_S_MAX = 1.5
 CI = {"count": 70_000, "kills": 10, "least": 1}
 FULL = {"count": 700_000, "kills": 100, "least": 10}
@@ -33,15 +35,30 @@ class Network:
         self.proxy = proxy
         self.random = random.Random(seed)
         self.answers = collections.Counter()    # to what came late
-        self.rules = []
+        self.rules = [proxy.add(self._spoil(every, f"{seed} {api}"), api=api, client=client,
+                                times=None) for api, every in EVERY.items()]
         self.stopped = threading.Event()
-        for number, make in enumerate((cut_before, cut_after, hold)):
-            for api, chance in CHANCES.items():
-                if make is not hold or api not in NEVER_LATE:
-                    self.rules.append(proxy.add(make(), api=api, client=client, times=None,
-                                                chance=chance, seed=f"{seed} {number} {api}"))
         self.thread = threading.Thread(target=self._let_go)
         self.thread.start()
+
+    @staticmethod
+    def _spoil(every, seed):
+        """In each run of so many requests one, the ways taking turns."""
+        chosen = random.Random(seed)
+        numbers = itertools.count()
+        turn = itertools.cycle(chosen.sample(WAYS, len(WAYS)))
+        place = 0
+
+        def act(request):
+            nonlocal place
+            number = next(numbers) % every
+            if number == 0:
+                place = chosen.randrange(every)
+            if number != place:
+                return None
+            way = next(turn)
+            return cut_after() if way is hold and request.api == NEVER_LATE else way()
+        return act
 
     def _let_go(self):
         """One after another, so the delays are of all sizes."""
@@ -66,7 +83,7 @@ class Network:
         for rule in self.rules:
             for request in rule.hits:
                 kind = found.setdefault(request.api.name, collections.Counter())
-                kind[rule.act.name] += 1
+                kind[request.act] += 1
         return found
 
 
@@ -97,7 +114,7 @@ def test_kills_on_a_bad_network(proxied, peer, tmp_path, full):
         print(f"what came late: {dict(network.answers)}")
         job.assert_exactly_once(size["count"])
         assert_counts_agree(job)
-        short = [kind.name for kind in CHANCES
+        short = [kind.name for kind in EVERY
                  if sum(spoiled.get(kind.name, {}).values()) < size["least"]]
         assert not short, f"nothing happened to {short}: {spoiled}"
         assert sum(network.answers.values()) >= size["least"], network.answers

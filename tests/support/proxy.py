@@ -142,7 +142,7 @@ class Rule:
     """Made by Proxy.add. `hits` are the requests that it acted upon, `held` those that it keeps."""
 
     def __init__(self, act, api, client, nth, times, chance, when, seed):
-        self.act = act
+        self._act = act
         self._apis = None if api is None else {api} if isinstance(api, int) else set(api)
         self._client, self._nth, self._times = client, nth, times
         self._chance, self._when, self._random = chance, when, random.Random(seed)
@@ -150,19 +150,18 @@ class Rule:
         self.hits, self.held = [], []
         self.changed = None     # the proxy's condition
 
-    def takes(self, request):
-        if self._times is not None and len(self.hits) >= self._times:
-            return False
-        if self._apis is not None and request.api not in self._apis:
-            return False
-        if not request.client.startswith(self._client):
-            return False
-        if self._when is not None and not self._when(request):
-            return False
+    def judge(self, request):
+        """The act for a request that it takes; None for others."""
+        if ((self._times is not None and len(self.hits) >= self._times)
+                or (self._apis is not None and request.api not in self._apis)
+                or not request.client.startswith(self._client)
+                or (self._when is not None and not self._when(request))):
+            return None
         self._matched += 1
-        if self._matched < self._nth:
-            return False
-        return self._chance is None or self._random.random() < self._chance
+        if (self._matched < self._nth
+                or (self._chance is not None and self._random.random() >= self._chance)):
+            return None
+        return self._act if isinstance(self._act, Act) else self._act(request)
 
     def await_hits(self, count=1, timeout_s=30):
         self._await(self.hits, count, timeout_s)
@@ -208,7 +207,7 @@ class Proxy:
     def add(self, act, api=None, client="", nth=1, times=1, chance=None, when=None, seed=0):
         """A rule for requests of the apis whose client id begins with `client` and for which
         when(request) is true: from the nth of them on, `times` of them (None: for ever), each by
-        `chance`. Rules are asked in the order of their making."""
+        `chance`. The act may be a function of the request, which may say None. Rules are asked in the order of their making."""
         rule = Rule(act, api, client, nth, times, chance, when, seed)
         rule.changed = self._changed
         with self._changed:
@@ -244,8 +243,12 @@ class Proxy:
     def judge(self, request, port):
         """The act for a request; notes both."""
         with self._changed:
-            rule = next((each for each in self._rules if each.takes(request)), None)
-            act = rule.act if rule else let_pass()
+            for rule in self._rules:
+                act = rule.judge(request)
+                if act is not None:
+                    break
+            else:
+                rule, act = None, let_pass()
             request.act = act.name
             self._seen.append(request)
             if rule:
