@@ -54,22 +54,19 @@ static void set_positions(struct output *output, bool positions)
     output->positions = positions;
 }
 
-/* Moves the entry of that partition from one table to the other, or makes it there. */
-static void hand_over(struct outputs *from, struct outputs *to, const char *topic,
-                      int32_t partition)
+/* Moves the entry of that partition from one table to the other, or makes it there; its index. */
+static size_t hand_over(struct outputs *from, struct outputs *to, const char *topic,
+                        int32_t partition)
 {
     int64_t found = outputs_find(from, topic, partition);
 
-    if (outputs_find(to, topic, partition) >= 0) {
-        return;
-    }
-    if (found < 0) {
-        outputs_add(to, topic, partition);
-        return;
+    if (found < 0 || outputs_find(to, topic, partition) >= 0) {
+        return outputs_add(to, topic, partition);
     }
     to->items = mem_grow(to->items, to->count + 1, sizeof(*to->items));
-    to->items[to->count++] = from->items[found];
+    to->items[to->count] = from->items[found];
     from->items[found].topic = mem_text(topic); /* the old table still frees its own */
+    return to->count++;
 }
 
 void outputs_arrange(struct outputs *outputs, const struct definition *definition)
@@ -78,9 +75,10 @@ void outputs_arrange(struct outputs *outputs, const struct definition *definitio
 
     for (size_t i = 0; i < definition->output_count; i++) {
         for (int32_t p = 0; p < definition->outputs[i].partitions; p++) {
-            hand_over(outputs, &arranged, definition->outputs[i].topic, p);
-            set_positions(&arranged.items[arranged.count - 1],
-                          definition->provenance == PROVENANCE_POSITIONS);
+            size_t index = hand_over(outputs, &arranged, definition->outputs[i].topic, p);
+
+            assert(arranged.items != NULL);
+            set_positions(&arranged.items[index], definition->provenance == PROVENANCE_POSITIONS);
         }
     }
     for (size_t i = 0; i < outputs->count; i++) {

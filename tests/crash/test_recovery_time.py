@@ -14,9 +14,11 @@ def high(topics, job):
     return sum(each["high"] for parts in ends.values() for each in parts.values())
 
 
-@pytest.mark.parametrize("count", [3000, 100_000])
-def test_the_first_new_output_comes_in_time(new_job, topics, count):
-    job = new_job(settings={"batch.interval.ms": 100, "recovery.settle.ms": SETTLE_MS})
+@pytest.mark.parametrize("provenance, count", [
+    ("headers", 3000), ("headers", 100_000), ("positions", 100_000)])
+def test_the_first_new_output_comes_in_time(new_job, topics, provenance, count):
+    job = new_job(settings={"batch.interval.ms": 100, "recovery.settle.ms": SETTLE_MS,
+                            "output.provenance": provenance})
     job.feed(count, style="plain")
     job.service.start(delay_us=30 if count > 3000 else 300)
     deadline = time.monotonic() + 30
