@@ -251,8 +251,8 @@ struct ledger_figures {
     char last_limited_by[LEDGER_WORD_SIZE];
 };
 
-/* Brings `figures` up to date: zeroed before the first call, then as the last call left it. Outside
- * of a transaction. Cheap enough for every batch. */
+/* Brings `figures` up to date: zeroed before the first call, then as the last call left it. Leaves
+ * it alone inside a transaction, whose changes aren't true yet. Cheap enough for every batch. */
 MUST_CHECK bool ledger_figures(struct ledger *ledger, struct ledger_figures *figures,
                                struct err *err);
 

@@ -53,7 +53,7 @@ def test_ready_status_signs_of_life_and_stopping_are_told(new_job, manager):
     delivering = time.monotonic()
     job.await_relayed(1500)
     settled = time.monotonic()
-    time.sleep(3.5)                         # idle
+    time.sleep(2.5)                         # idle
     idle = time.monotonic()
     job.service.stop()
     stopping = manager.await_message("STOPPING", "1")
@@ -303,22 +303,25 @@ def frozen(own):
     own.process.send_signal(signal.SIGCONT)
 
 
-def test_a_broker_that_stands_still_in_mid_batch_is_waited_for(own, peer, new_job, frozen, manager):
-    job = new_job(at=peer.at(own.bootstrap), settings={"shutdown.timeout.ms": 1000})
-    job.feed(3000)
+@pytest.mark.parametrize("mode", ["idempotent", "transactional"])
+def test_a_broker_that_stands_still_in_mid_batch_is_waited_for(own, peer, new_job, frozen, manager,
+                                                               mode):
+    job = new_job(at=peer.at(own.bootstrap), settings={"shutdown.timeout.ms": 1000,
+                                                       "delivery.mode": mode})
+    job.feed(2000)
     in_mid_batch(job, delay_us=1000, environment=manager.environment(watchdog_s=2))
     pid = job.service.pid
     job.service.close_ledger()
     frozen()
     began = time.monotonic()
-    time.sleep(4.5)
+    time.sleep(3.5)
     assert job.service.running(), job.service.log_tail()
     assert widest_gap(manager.times("WATCHDOG"), began, time.monotonic()) < 3
     own.process.send_signal(signal.SIGCONT)
-    job.await_relayed(3000)
+    job.await_relayed(2000)
     assert job.service.pid == pid
     # And once more, to the end: a graceful stop can't succeed, and becomes a forced one.
-    job.feed(3000, first=3000)
+    job.feed(2000, first=2000)
     await_true(lambda: job.service.in_doubt(), job.service)
     job.service.close_ledger()
     frozen()
@@ -331,9 +334,9 @@ def test_a_broker_that_stands_still_in_mid_batch_is_waited_for(own, peer, new_jo
     assert took < 15 * SLOWNESS
     own.process.send_signal(signal.SIGCONT)
     job.service.start()
-    job.await_relayed(6000)
+    job.await_relayed(4000)
     job.service.stop()
-    job.assert_exactly_once(6000)
+    job.assert_exactly_once(4000)
 
 
 def test_a_broker_that_stands_still_at_the_start_is_waited_for(own, peer, new_job, frozen, manager):

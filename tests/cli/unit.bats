@@ -39,8 +39,13 @@ seconds_of() {
     printf 'job.name = orders\nbootstrap.servers = localhost:9092\ninput.topics = orders\n' >job.conf
     graceful_ms=$("$build/oncesinkd" --check job.conf | sed -n 's/^shutdown.timeout.ms = \([0-9]*\) .*/\1/p')
     [ "$graceful_ms" -gt 0 ]
-    longest_ms=$(sed -n 's/^ *DESTROY_MS_MAX = \([0-9]*\),.*/\1/p' "$root/src/kafka_client.c")
-    [ "$longest_ms" -gt 0 ]
+    # The longest call: sending a transaction's offsets, and then the watchdog's patience with it.
+    longest_ms=0
+    for name in OFFSETS_MS HANG_MS; do
+        ms=$(sed -n "s/^ *$name = \([0-9]*\),.*/\1/p" "$root/src/transaction.c")
+        longest_ms=$((longest_ms + ms))
+    done
+    [ "$longest_ms" -ge 30000 ]
     [ $(($(seconds_of TimeoutStopSec) * 1000)) -gt $((graceful_ms + longest_ms)) ]
     [ $(($(seconds_of WatchdogSec) * 1000)) -gt "$longest_ms" ]
 }
