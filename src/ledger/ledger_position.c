@@ -11,8 +11,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static const char INPUTS_SQL[] = "SELECT topic, partition, topic_id, next_offset, leader_epoch, "
-                                 "coalesce(end_offset, -1) FROM oncesink_input ORDER BY topic, partition";
+static const char INPUTS_SQL[] =
+    "SELECT topic, partition, topic_id, next_offset, leader_epoch, "
+    "coalesce(end_offset, -1) FROM oncesink_input ORDER BY topic, partition";
 static const char OUTPUTS_SQL[] =
     "SELECT topic, partition, topic_id, next_offset, refreshed_wall_ms "
     "FROM oncesink_output ORDER BY topic, partition";
