@@ -101,13 +101,13 @@ static void print_escaped(FILE *out, const char *text)
     }
 }
 
-/* NAME{job_name="…" and, when `label` isn't NULL, LABEL="VALUE" */
+/* NAME{job_name="…" and, when `value` isn't NULL, LABEL="VALUE" */
 static void print_sample(FILE *out, const struct metrics *metrics, const char *name,
                          const char *label, const char *value)
 {
     fprintf(out, "oncesink_%s{job_name=\"", name);
     print_escaped(out, metrics->job);
-    if (label != NULL) {
+    if (value != NULL) {
         fprintf(out, "\",%s=\"", label);
         print_escaped(out, value);
     }
