@@ -40,6 +40,7 @@ def late(held):
         if found != {CONCURRENT_TRANSACTIONS}:
             break
         time.sleep(0.05)
+    print(f"{held.request}: late, {found}")
     return found
 
 
