@@ -66,6 +66,7 @@ struct job {
     struct topic_facts *facts;
     int64_t facts_ms; /* when partitions were counted */
     int64_t asked_ms; /* when topic ids and configurations were asked */
+    bool access_judged;
     struct source *source;
     /* the settings, with the isolation level of what is read; borrows all */
     struct config source_config;

@@ -494,8 +494,9 @@ bool start_refresh(struct job *job, struct err *err)
         return false;
     }
     topic_facts_step(job->facts, doubt ? FACTS_WAIT_MS : 0);
-    if (!make_definition(job, err) || !check_input_ids(job, err) || !take_up_inputs(job, err) ||
-        !learn_ids(job, err) || !arrange_outputs(job, &job->definition, err)) {
+    if (!make_definition(job, err) || !check_input_ids(job, err) || !start_access(job, err) ||
+        !take_up_inputs(job, err) || !learn_ids(job, err) ||
+        !arrange_outputs(job, &job->definition, err)) {
         return false;
     }
     for (size_t i = 0; i < job->outputs.count; i++) {

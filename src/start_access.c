@@ -13,6 +13,7 @@
 enum { ANSWER_MS = 200 };
 
 struct missing {
+    bool told;  /* the brokers have answered for every topic */
     char *text; /* "Read on topic 'a', Write on topic 'b'"; NULL = nothing is missing */
     char *first;
 };
@@ -35,6 +36,7 @@ static void look_at(const struct job *job, const char *topic, bool read, bool wr
     const struct topic_fact *fact = topic_facts_find(job->facts, topic);
 
     if (fact == NULL || !fact->rights_known) {
+        missing->told = false;
         return;
     }
     if (read && !fact->may_read) {
@@ -57,14 +59,15 @@ static void look_at_all(const struct job *job, const struct definition *definiti
     }
 }
 
-bool start_access(struct job *job, struct err *err)
+static bool judge(struct job *job, struct err *err)
 {
-    struct missing missing = {0};
+    struct missing missing = {.told = true};
     bool fine;
 
     look_at_all(job, job->state == PROTOCOL_IDLE ? &job->definition : &job->batch.definition,
                 &missing);
     fine = missing.text == NULL;
+    job->access_judged |= missing.told;
     if (!fine) {
         err_set(err, ERR_DECISION, 0,
                 "the job's user lacks ACLs: %s; grant them (kafka-acls --add --allow-principal "
@@ -76,11 +79,16 @@ bool start_access(struct job *job, struct err *err)
     return fine;
 }
 
+bool start_access(struct job *job, struct err *err)
+{
+    return job->access_judged || judge(job, err);
+}
+
 bool start_access_again(struct job *job, struct err *err)
 {
     if (topic_facts_step(job->facts, 0)) {
         topic_facts_ask_ids(job->facts);
     }
     topic_facts_step(job->facts, ANSWER_MS);
-    return start_access(job, err);
+    return judge(job, err);
 }

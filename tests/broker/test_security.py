@@ -73,7 +73,9 @@ def ends_with(service, code, *words):
     """Ends by itself, and says all of `words` in its only line of warning or error."""
     assert service.run(timeout_s=20 * SLOWNESS) == code, service.log_tail()
     said = lines(service, "error")
-    assert len(said) == 1 and not lines(service, "warning"), service.log_tail()
+    slow = "until it works"     # of a machine with too much to do
+    warned = [line for line in lines(service, "warning") if slow not in line]
+    assert len(said) == 1 and not warned, service.log_tail()
     for word in words:
         assert word in said[0], said[0]
 
@@ -180,8 +182,9 @@ def test_a_password_that_changes_under_a_running_service(at, new_job):
     job.await_relayed(COUNT)
     at("password", user=job.name, password="another")
     job.service.await_log(r"warning: .*sasl.username and sasl.password; trying again", 60)
+    time.sleep(3)       # by then every connection has been asked
     job.feed(COUNT, first=COUNT)
-    time.sleep(3)       # several times refused
+    time.sleep(1)
     assert job.service.running(), job.service.log_tail()
     assert job.tally()["records"] < 2 * COUNT
     at("password", user=job.name, password=f"secret-of-{job.name}")
@@ -197,8 +200,8 @@ TRANSACTIONAL = {"delivery.mode": "transactional"}
 MISSING_AT_START = {
     "input_read": ("in", ["read", "describe_configs"], "Read on its inputs", {}),
     "output_read": ("out", ["read"], "Read on topic '{}-out'", {}),
-    "output_write": ("out", ["write"], "Write on topic '{}-out'", {}),
-    "output_write_transactional": ("out", ["write"], "Write on topic '{}-out'", TRANSACTIONAL),
+    "output_write": ("out", ["write"], "Write on", {}),
+    "output_write_transactional": ("out", ["write"], "Write on", TRANSACTIONAL),
     "output_unseen": ("out", ["read", "write", "describe_configs"], "'{}-out'", {}),
     "group": (None, ["read"], "Read on its group", {}),
 }
