@@ -233,7 +233,7 @@ def test_a_transactional_id_that_may_not_be_used_ends_the_start(at, new_job):
 
 MISSING_LATER = {
     "input_read": ("in", ["read"], "-in", {}),
-    "output_write": ("out", ["write"], "-out", {}),
+    "output_write": ("out", ["write"], "Write on its outputs", {}),
     "group": (None, ["read"], "group", {}),
     "output_write_transactional": ("out", ["write"], "Write on topic", TRANSACTIONAL),
     "group_transactional": (None, ["read"], "group", TRANSACTIONAL),
