@@ -45,6 +45,9 @@ class Chaos:
         settings["batch.max.records"] = self.random.choice([0, 100, 1500])
         settings["batch.interval.ms"] = self.random.choice([0, 50, 200])
         settings["fetch.max.records"] = self.random.choice([10, 10_000])
+        self.change_topics()
+
+    def change_topics(self):
         if self.random.random() < 0.15:
             self.counts.append(self.counts[-1] + 1)
             self.topics("add_partitions", topic=self.out, count=self.counts[-1])
@@ -75,6 +78,20 @@ class Chaos:
         assert not REPORTS.search(service.log()), service.log_tail(20000)
 
 
+class ChaosByPlace(Chaos):
+    """Each output partition has one source: an output grows before its input."""
+
+    def change_topics(self):
+        for topic in self.job.inputs:
+            output = self.job.routes[topic]
+            if self.random.random() < 0.1:
+                self.job.outputs[output] += 1
+                self.topics("add_partitions", topic=output, count=self.job.outputs[output])
+            if self.job.inputs[topic] < self.job.outputs[output]:
+                self.job.inputs[topic] += 1
+                self.topics("add_partitions", topic=topic, count=self.job.inputs[topic])
+
+
 @pytest.mark.parametrize("seed", range(6 if FULL else 1))
 def test_chaos(new_job, topics, seed):
     job = new_job(inputs={"a": 3, "b": 2}, outputs={"out": 4}, partitioner="key",
@@ -98,3 +115,29 @@ def test_chaos(new_job, topics, seed):
             if any(header[0] == "oncesink" for header in record["headers"])]
     assert len(ours) == len(chaos.absent), (len(ours), chaos.absent)
     assert job.service.rows("SELECT text FROM oncesink_event WHERE kind = 'double'") == []
+
+
+@pytest.mark.skipif(not FULL, reason="test_kills.py and test_failpoints.py do this in CI")
+@pytest.mark.parametrize("seed", range(4))
+def test_chaos_where_records_are_known_by_their_places(new_job, topics, seed):
+    ahead, strict = {AHEAD: 10 * DAY_MS}, {AHEAD: DAY_MS // 24}
+    job = new_job(inputs={"a": 3, "b": 2}, outputs={"a_out": 3, "b_out": 3}, route="{topic}_out",
+                  configs={"a": ahead, "b": ahead, "a_out": strict, "b_out": strict},
+                  settings={"on.bad.record": "set-aside", "recovery.settle.ms": 300,
+                            "output.provenance": "positions"})
+    error = f"{job.name}-error"
+    topics("create_topics", topics={error: {"partitions": 2, "configs": ahead}})
+    job.service.settings["error.topic"] = error
+    chaos = ChaosByPlace(job, topics, seed)
+    stranger = topics.begin("stranger", topics=[error], rate=50)
+    for _ in range(ROUNDS):
+        chaos.round()
+    stranger.stop()
+    stranger.result()
+    assert job.service.run("--until-end", timeout_s=90) == 0, job.service.log_tail()
+    job.assert_exactly_once(chaos.fed, absent=chaos.absent)
+    ends = topics("ends", topics=[error])[error]
+    aside = topics("fetch", to={error: {number: each["high"] for number, each in ends.items()}})
+    ours = [record for record in aside["records"]
+            if any(header[0] == "oncesink" for header in record["headers"])]
+    assert len(ours) == len(chaos.absent), (len(ours), chaos.absent)

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from job import Job
+from job import MODES, Job
 from parallel import SideBySide
 from proxy import Api, cut_after, cut_before, delay
 
@@ -23,11 +23,12 @@ WAYS = {"before": cut_before, "after": cut_after,
 READING = {Api.FETCH: 4, Api.LIST_OFFSETS: 4, Api.METADATA: 2}
 BOTH = {Api.PRODUCE: 4, Api.OFFSET_FETCH: 2, Api.FIND_COORDINATOR: 1, Api.INIT_PRODUCER_ID: 1}
 KINDS = {"idempotent": {**READING, **BOTH, Api.OFFSET_COMMIT: 4},
+         "positions": {Api.PRODUCE: 4, Api.LIST_OFFSETS: 4},
          "transactional": {**READING, **BOTH, Api.ADD_PARTITIONS_TO_TXN: 3, Api.ADD_OFFSETS_TO_TXN: 3,
                            Api.TXN_OFFSET_COMMIT: 3, Api.END_TXN: 3}}
 # Reading is the same code in both modes: once is enough.
 CASES = [f"{mode}-{api.name}-{way}" for mode, kinds in KINDS.items() for api in kinds
-         for way in WAYS if mode == "idempotent" or api not in READING]
+         for way in WAYS if mode != "transactional" or api not in READING]
 FEED = 300
 LOSS_S_MAX = 60
 
@@ -43,7 +44,7 @@ def lose(topics, kafka, proxy, folder, case):
     api = Api[kind]
     times = KINDS[mode][api]
     job = Job(topics, folder, f"lost-{case}.", settings={
-        "delivery.mode": mode, "bootstrap.servers": kafka.proxied_bootstrap,
+        **MODES[mode], "bootstrap.servers": kafka.proxied_bootstrap,
         "request.timeout.ms": TIMEOUT_MS, "recovery.settle.ms": 300})
     try:
         rule = proxy.add(WAYS[way](), api=api, client=job.name, when=every_second(),

@@ -168,6 +168,30 @@ def test_a_record_put_aside_leaves_the_sequence(place_job, topics):
         assert named[5:8] == [topic, "0", str(offset)]
 
 
+def test_a_producer_is_replaced_in_the_running_process(place_job, topics):
+    """Refusals in several partitions, with requests queued behind them: what arrived is told by a
+    comparison, without those that were put aside."""
+    ahead, day_ms = "message.timestamp.after.max.ms", 86_400_000
+    job = place_job(inputs={"in": 3}, outputs={"out": 3},
+                    configs={"in": {ahead: 10 * day_ms}, "out": {ahead: day_ms // 24}},
+                    settings={"on.bad.record": "set-aside"})
+    topic, error = f"{job.name}-in", f"{job.name}-error"
+    topics("create_topics", topics={error: {"partitions": 1, "configs": {ahead: 10 * day_ms}}})
+    job.service.settings["error.topic"] = error
+    absent = []
+    for turn in range(3):
+        job.feed(6000, first=6000 * turn, size=50)
+        for partition in range(3):
+            offset = topics("produce", records=[
+                {"topic": topic, "partition": partition, "key": None, "headers": [["a", "YQ=="]],
+                 "value": "eA==", "timestamp": int(time.time() * 1000) + day_ms}])["offsets"][0]
+            absent.append([topic, partition, offset])
+    run(job, timeout_s=90)
+    assert recoveries(job), job.service.log_tail()
+    job.assert_exactly_once(18_000, absent=absent)
+    assert len(fetch_all(topics, error)) == len(absent)
+
+
 # ---- another writer ----
 
 def test_another_writer_is_noticed_while_the_job_runs(place_job, topics):
