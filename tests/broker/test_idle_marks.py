@@ -16,6 +16,7 @@ from kafka import Kafka
 
 MODES = {
     "idempotent": {},
+    "transactional": {"delivery.mode": "transactional"},
 }
 DAY_S = 24 * 3600
 RETENTION_S = 7 * DAY_S                 # of a Kafka as it comes
