@@ -1,14 +1,17 @@
 /* The floor: the shortest loop that copies a topic correctly, to measure the product against.
  *
- *     raw_loop [--header] [-X NAME=VALUE]… BOOTSTRAP INPUT OUTPUT BATCH
+ *     raw_loop [--header] [--transactional ID] [-X NAME=VALUE]… BOOTSTRAP INPUT OUTPUT BATCH
  *
  *     consume ─► produce (no copy: the message lives until its delivery report)
  *     ─► flush every BATCH
+ *     (transactional: begin before a batch; behind its flush send_offsets with a text, commit)
  *
  * It copies what is in INPUT when it starts, partition to the same partition, with key, value,
  * headers and timestamp, by an idempotent producer with one request in flight, as the product does;
  * but it remembers nothing: no ledger, no plan, no recovery. With --header each record gets one
- * header more, as long as the product's. -X goes to both clients. Prints one line of JSON. */
+ * header more, as long as the product's. With --transactional each batch is a transaction that
+ * carries the offsets of all partitions, as the product's; ID is its transactional.id and its group.
+ * -X goes to both clients. Prints one line of JSON. */
 #include <librdkafka/rdkafka.h>
 
 #include <inttypes.h>
@@ -26,16 +29,24 @@ enum {
     IDLE_ROUNDS_MAX = 300, /* × 100 ms without a record: something is wrong */
     FLUSH_MS = 60000,
     EXTRAS_MAX = 32,
+    PARTITIONS_MAX = 64,
+    CALL_MS = 30000, /* of a transaction */
 };
 
 /* As long as the product's text for a topic with a short name and seven-digit offsets. */
 static const char HEADER[] = "1/cbf43926/0123456789ab/00ff00ff/12/bench-in/2/1234567/0";
+/* As long as the product's mark. */
+static const char MARK[] = "0123456789abcdef0123456789abcdef/00ff00ff/transactional/12/1/1";
 
 struct copy {
     rd_kafka_t *consumer;
     rd_kafka_t *producer;
     rd_kafka_topic_t *output;
     rd_kafka_queue_t *queue;
+    rd_kafka_consumer_group_metadata_t *group; /* NULL = without transactions */
+    const char *input;
+    int64_t next[PARTITIONS_MAX]; /* of the input: up to where it was copied */
+    int partitions;
     bool header;
     int64_t left; /* records not consumed yet */
     int64_t records;
@@ -129,15 +140,20 @@ static void delivered(rd_kafka_t *producer, const rd_kafka_message_t *message, v
     rd_kafka_message_destroy(message->_private);
 }
 
-static rd_kafka_t *make_producer(const char *bootstrap, char *const *extras, size_t count)
+static rd_kafka_t *make_producer(const char *bootstrap, const char *transactional_id,
+                                 char *const *extras, size_t count)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
 
     set(conf, "bootstrap.servers", bootstrap);
     set(conf, "enable.idempotence", "true");
-    set(conf, "enable.gapless.guarantee", "true");
+    if (transactional_id != NULL) {
+        set(conf, "transactional.id", transactional_id);
+    } else {
+        set(conf, "enable.gapless.guarantee", "true");
+        set(conf, "message.timeout.ms", "0");
+    }
     set(conf, "max.in.flight.requests.per.connection", "1");
-    set(conf, "message.timeout.ms", "0");
     set(conf, "linger.ms", "5");
     set(conf, "batch.num.messages", "100000");
     set(conf, "socket.nagle.disable", "true");
@@ -149,8 +165,9 @@ static rd_kafka_t *make_producer(const char *bootstrap, char *const *extras, siz
 }
 
 /* Assigns all partitions from their first record; returns how many records there are. */
-static int64_t assign_all(rd_kafka_t *consumer, const char *topic)
+static int64_t assign_all(struct copy *copy, const char *topic)
 {
+    rd_kafka_t *consumer = copy->consumer;
     const struct rd_kafka_metadata *metadata;
     rd_kafka_topic_t *handle = rd_kafka_topic_new(consumer, topic, NULL);
     rd_kafka_topic_partition_list_t *list;
@@ -158,10 +175,13 @@ static int64_t assign_all(rd_kafka_t *consumer, const char *topic)
     int64_t records = 0;
 
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR || metadata->topic_cnt != 1 ||
-        metadata->topics[0].partition_cnt < 1) {
+        metadata->topics[0].partition_cnt < 1 ||
+        metadata->topics[0].partition_cnt > PARTITIONS_MAX) {
         give_up("no topic '%s': %s", topic, rd_kafka_err2str(error));
     }
-    list = rd_kafka_topic_partition_list_new(metadata->topics[0].partition_cnt);
+    copy->input = topic;
+    copy->partitions = metadata->topics[0].partition_cnt;
+    list = rd_kafka_topic_partition_list_new(copy->partitions);
     for (int32_t p = 0; p < metadata->topics[0].partition_cnt; p++) {
         int64_t first;
         int64_t end;
@@ -171,6 +191,7 @@ static int64_t assign_all(rd_kafka_t *consumer, const char *topic)
             give_up("no ends of '%s'[%d]: %s", topic, p, rd_kafka_err2str(error));
         }
         rd_kafka_topic_partition_list_add(list, topic, p)->offset = first;
+        copy->next[p] = first;
         records += end - first;
     }
     rd_kafka_metadata_destroy(metadata);
@@ -221,12 +242,40 @@ static void produce(struct copy *copy, rd_kafka_message_t *message)
     }
 }
 
+/* A call of a transaction has no second try here. */
+static void demand(rd_kafka_error_t *error, const char *doing)
+{
+    if (error != NULL) {
+        give_up("%s: %s", doing, rd_kafka_error_string(error));
+    }
+}
+
+static void commit(struct copy *copy)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(copy->partitions);
+
+    for (int32_t p = 0; p < copy->partitions; p++) {
+        rd_kafka_topic_partition_t *to = rd_kafka_topic_partition_list_add(list, copy->input, p);
+
+        to->offset = copy->next[p];
+        to->metadata = strdup(MARK); /* freed with the list */
+        to->metadata_size = sizeof(MARK) - 1;
+    }
+    demand(rd_kafka_send_offsets_to_transaction(copy->producer, list, copy->group, CALL_MS),
+           "sending offsets");
+    rd_kafka_topic_partition_list_destroy(list);
+    demand(rd_kafka_commit_transaction(copy->producer, CALL_MS), "committing");
+}
+
 static void copy_batch(struct copy *copy)
 {
     rd_kafka_message_t *messages[TAKE_MAX];
     int64_t left = copy->left < copy->batch ? copy->left : copy->batch;
     int idle = 0;
 
+    if (copy->group != NULL) {
+        demand(rd_kafka_begin_transaction(copy->producer), "beginning a transaction");
+    }
     copy->left -= left;
     while (left > 0) {
         size_t max = left < TAKE_MAX ? (size_t)left : TAKE_MAX;
@@ -239,6 +288,7 @@ static void copy_batch(struct copy *copy)
             if (messages[i]->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
                 give_up("consume: %s", rd_kafka_message_errstr(messages[i]));
             }
+            copy->next[messages[i]->partition] = messages[i]->offset + 1;
             produce(copy, messages[i]);
             idle = 0;
         }
@@ -248,6 +298,9 @@ static void copy_batch(struct copy *copy)
     }
     if (rd_kafka_flush(copy->producer, FLUSH_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         give_up("flush took too long");
+    }
+    if (copy->group != NULL) {
+        commit(copy);
     }
 }
 
@@ -262,6 +315,7 @@ static double now_s(void)
 int main(int argc, char **argv)
 {
     struct copy copy = {0};
+    const char *transactional_id = NULL;
     char *extras[EXTRAS_MAX];
     size_t extra_count = 0;
     int at = 1;
@@ -270,6 +324,8 @@ int main(int argc, char **argv)
     for (; at < argc && argv[at][0] == '-'; at++) {
         if (strcmp(argv[at], "--header") == 0) {
             copy.header = true;
+        } else if (strcmp(argv[at], "--transactional") == 0 && at + 1 < argc) {
+            transactional_id = argv[++at];
         } else if (strcmp(argv[at], "-X") == 0 && at + 1 < argc && extra_count < EXTRAS_MAX) {
             extras[extra_count++] = argv[++at];
         } else {
@@ -277,13 +333,18 @@ int main(int argc, char **argv)
         }
     }
     if (argc - at != 4 || (copy.batch = strtoll(argv[at + 3], NULL, 10)) <= 0) {
-        give_up("usage: raw_loop [--header] [-X NAME=VALUE]... BOOTSTRAP INPUT OUTPUT BATCH");
+        give_up("usage: raw_loop [--header] [--transactional ID] [-X NAME=VALUE]... "
+                "BOOTSTRAP INPUT OUTPUT BATCH");
     }
     copy.consumer = make_consumer(argv[at], extras, extra_count);
-    copy.producer = make_producer(argv[at], extras, extra_count);
+    copy.producer = make_producer(argv[at], transactional_id, extras, extra_count);
+    if (transactional_id != NULL) {
+        copy.group = rd_kafka_consumer_group_metadata_new(transactional_id);
+        demand(rd_kafka_init_transactions(copy.producer, CALL_MS), "init_transactions");
+    }
     copy.output = rd_kafka_topic_new(copy.producer, argv[at + 2], NULL);
     copy.queue = rd_kafka_queue_get_consumer(copy.consumer);
-    copy.left = assign_all(copy.consumer, argv[at + 1]);
+    copy.left = assign_all(&copy, argv[at + 1]);
     began = now_s();
     while (copy.left > 0) {
         copy_batch(&copy);
@@ -291,6 +352,9 @@ int main(int argc, char **argv)
     printf("{\"records\": %" PRId64 ", \"seconds\": %.4f}\n", copy.records, now_s() - began);
     rd_kafka_queue_destroy(copy.queue);
     rd_kafka_topic_destroy(copy.output);
+    if (copy.group != NULL) {
+        rd_kafka_consumer_group_metadata_destroy(copy.group);
+    }
     rd_kafka_consumer_close(copy.consumer);
     rd_kafka_destroy(copy.producer);
     rd_kafka_destroy(copy.consumer);
