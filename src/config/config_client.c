@@ -37,9 +37,6 @@ static const struct fixed {
      "a record is delivered when all in-sync replicas have it"},
     {"enable.idempotence", TRUE_WORDS, "a request that is sent again must not double its records"},
     {"enable.gapless.guarantee", TRUE_WORDS, "a gap in what is delivered would be a loss"},
-    {"max.in.flight.requests.per.connection",
-     {"1"},
-     "with more requests on their way Kafka can lose records in silence"},
     {"message.send.max.retries", {"2147483647"}, "a record is sent until it is delivered"},
     {"message.timeout.ms",
      {"0"},
@@ -218,6 +215,14 @@ static bool check_client(const struct config *config, struct config_kafka *setti
     if (client != CONFIG_BOTH && client != setting->client) {
         return err_set(err, ERR_SETTINGS, 0, "%s: %s is a setting of %s", setting->written,
                        setting->name, client == CONFIG_CONSUMER ? "consumers" : "producers");
+    }
+    /* R1: config_finish.c checks the value by the mode. It would hold consumers up. */
+    if (strcmp(config_names_canonical(config->names, setting->name), CONFIG_IN_FLIGHT) == 0) {
+        if (setting->client == CONFIG_CONSUMER) {
+            return err_set(err, ERR_SETTINGS, 0, "%s: only the producer's requests are counted",
+                           setting->written);
+        }
+        setting->client = CONFIG_PRODUCER;
     }
     /* Outputs are read back from their leaders only (R4). */
     if (strcmp(setting->name, "client.rack") == 0) {

@@ -8,6 +8,9 @@
 /* Takes one setting that is no row of the table. `name`: as written; `value`: resolved; `secret`:
  * not to be shown; `from_file`: a second one in the file is refused, else the later one wins. The
  * error names the setting, not the origin, and shows no secret. */
+/* By librdkafka's main name. */
+#define CONFIG_IN_FLIGHT "max.in.flight.requests.per.connection"
+
 MUST_CHECK bool config_client_set(struct config *config, const char *name, const char *value,
                                   bool secret, bool from_file, const char *origin, struct err *err);
 

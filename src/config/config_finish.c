@@ -3,6 +3,7 @@
  * a warning with both values where the user set one of the pair). */
 #include "config_client.h"
 #include "config_list.h"
+#include "config_names.h"
 #include "config_table.h"
 #include "config_value.h"
 #include "log.h"
@@ -16,6 +17,7 @@ enum {
     SHUTDOWN_INTERVALS = 10,
     SHUTDOWN_MS_MIN = 10000,
     TRANSACTION_TIMEOUT_MS = 60000, /* librdkafka's default */
+    IN_FLIGHT_MAX = 5,              /* of an idempotent producer */
 };
 
 /* Where the value comes from: "FILE:LINE", "--set", or "default". */
@@ -49,6 +51,28 @@ static int64_t transaction_timeout(const struct config *config)
     const char *value = config_producer_value(config, "transaction.timeout.ms");
 
     return value == NULL ? TRANSACTION_TIMEOUT_MS : strtoll(value, NULL, 10);
+}
+
+/* R1. In a transaction what came without an offset is not committed: it is delivered again. */
+static bool check_in_flight(const struct config *config, struct err *err)
+{
+    bool transactional = config->delivery == DELIVERY_TRANSACTIONAL;
+
+    for (size_t i = 0; i < config->kafka_count; i++) {
+        const struct config_kafka *setting = &config->kafka[i];
+        long value = strtol(setting->value, NULL, 10);
+
+        if (strcmp(config_names_canonical(config->names, setting->name), CONFIG_IN_FLIGHT) != 0 ||
+            (value >= 1 && value <= (transactional ? IN_FLIGHT_MAX : 1))) {
+            continue;
+        }
+        return err_set(
+            err, ERR_SETTINGS, 0, "%s: %s is always %s: %s", setting->origin, setting->written,
+            transactional ? "1 to 5" : "1 with delivery.mode=idempotent",
+            transactional ? "with more requests on their way Kafka can't keep their order"
+                          : "with more requests on their way Kafka can lose records in silence");
+    }
+    return true;
 }
 
 static void derive_defaults(struct config *config, int64_t now_ms)
@@ -287,7 +311,7 @@ bool config_finish(struct config *config, int64_t now_ms, struct err *err)
     }
     derive_defaults(config, now_ms);
     if (!check_unbuilt(config, err) || !check_ledger_path(config, err) ||
-        !check_topics(config, err) || !check_times(config, err)) {
+        !check_topics(config, err) || !check_times(config, err) || !check_in_flight(config, err)) {
         return false;
     }
     warn_of_caps(config);

@@ -74,6 +74,11 @@ static void the_protocol_has_the_last_word(void **state)
     client_free(sink, "test");
     client_free(output, "test");
     client_free(input, "test");
+    config.transactional_id = (char *)(uintptr_t) "test"; /* there it is the user's, up to 5 */
+    sink = make(&config, CLIENT_TRANSACTIONS);
+    assert_set(sink, "max.in.flight.requests.per.connection", "5");
+    assert_set(sink, "enable.idempotence", "true");
+    client_free(sink, "test");
 }
 
 static void what_the_user_sets_goes_where_it_says(void **state)

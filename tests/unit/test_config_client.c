@@ -144,8 +144,27 @@ static void what_the_protocol_fixes_may_be_said_as_it_is(void **state)
                          "delivery.timeout.ms = 0\nenable.auto.commit = False\n");
 
     (void)state;
-    assert_int_equal(config->kafka_count, 1);
+    assert_int_equal(config->kafka_count, 2);
+    assert_string_equal(find(config, "max.in.flight.requests.per.connection")->value, "1");
     config_free(config);
+}
+
+static void in_transactions_up_to_five_requests_may_be_in_flight(void **state)
+{
+    struct config *config = config_case_good("delivery.mode = transactional\nmax.in.flight = 5\n");
+
+    (void)state;
+    assert_int_equal(find(config, "max.in.flight")->client, CONFIG_PRODUCER);
+    config_free(config);
+    config = config_case_good("producer.max.in.flight.requests.per.connection = 2\n"
+                              "delivery.mode = transactional\n");
+    config_free(config);
+    config_case_bad("delivery.mode = transactional\nmax.in.flight = 6\n", "f.conf:5", "1 to 5",
+                    NULL);
+    config_case_bad("max.in.flight = 2\ndelivery.mode = idempotent\n", "f.conf:4", "idempotent",
+                    NULL);
+    config_case_bad("consumer.max.in.flight = 2\ndelivery.mode = transactional\n", "f.conf:4",
+                    "producer", NULL);
 }
 
 /* In what is printed and in every message. */
@@ -300,6 +319,7 @@ int main(void)
         cmocka_unit_test(an_unknown_name_s_value_is_not_shown),
         cmocka_unit_test(values_are_judged_by_the_library),
         cmocka_unit_test(what_the_protocol_fixes_is_refused_with_the_reason),
+        cmocka_unit_test(in_transactions_up_to_five_requests_may_be_in_flight),
         cmocka_unit_test(what_the_protocol_fixes_may_be_said_as_it_is),
         cmocka_unit_test(secrets_are_shown_nowhere),
         cmocka_unit_test(a_refused_secret_is_hidden_and_the_reason_shown),
