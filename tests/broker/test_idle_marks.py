@@ -12,12 +12,10 @@ import time
 
 import pytest
 
+from job import MODES as ALL_MODES
 from kafka import Kafka
 
-MODES = {
-    "idempotent": {},
-    "transactional": {"delivery.mode": "transactional"},
-}
+MODES = {mode: ALL_MODES[mode] for mode in ("idempotent", "transactional")}
 DAY_S = 24 * 3600
 RETENTION_S = 7 * DAY_S                 # of a Kafka as it comes
 IDLE_DAYS, IDLE_S = 8, 30

@@ -14,14 +14,10 @@ import time
 import pytest
 
 from cluster import INTERNAL, Cluster
-from job import Job
+from job import MODES, Job
 from kills import assert_counts_agree
 from peer import PeerError
 
-MODES = {
-    "idempotent": {},
-    "transactional": {"delivery.mode": "transactional"},
-}
 CHAOS_S, CHAOS_S_FULL = 40, 600
 RATE = 300              # records a second and mode
 DRAIN_S_MAX = 90
@@ -111,15 +107,18 @@ def make_internal_topics(topics):
 
 @pytest.fixture(scope="module")
 def troubled(request, peer, tmp_path_factory, full):
-    """Runs the chaos over all modes: {mode: (job, records fed, seconds to drain)}, and a line."""
+    """Runs the chaos over the modes that the session selected: {mode: (job, records fed, seconds
+    to drain)}, and the events."""
+    modes = [item.callspec.params["mode"] for item in request.session.items
+             if item.module is request.module]
     jobs = {}
     with Cluster() as cluster:
         topics = peer.at(cluster.bootstrap)
         make_internal_topics(topics)
         try:
-            for mode, settings in MODES.items():
+            for mode in modes:
                 jobs[mode] = Job(topics, tmp_path_factory.mktemp(mode), f"cluster-{mode}",
-                                 settings=settings)
+                                 settings=MODES[mode])
                 jobs[mode].service.start()
             chaos = Chaos(cluster, topics, jobs.values(), seed=time.time_ns() if full else 1)
             feeds = {mode: topics.begin("feed", topics=job.all_inputs(), count=10**9, rate=RATE,
@@ -152,5 +151,6 @@ def test_a_cluster_in_trouble_loses_and_doubles_nothing(troubled, mode, full):
           f" {drained_s:.1f} s after the last event; {events}")
     assert events["partitions moved"] > 0, events
     job.assert_exactly_once(sent)
-    assert_counts_agree(job)
+    if mode != "positions":     # nothing in the outputs says which batch
+        assert_counts_agree(job)
     assert job.service.rows("SELECT text FROM events WHERE kind = 'double'") == []
