@@ -24,8 +24,9 @@ PARTITIONS = 3
 
 @pytest.fixture(scope="module")
 def forgetful():
-    """Keeps a group's offsets for two minutes."""
-    with Kafka(offsets_retention_minutes=2, offsets_retention_check_interval_ms=5000) as running:
+    """Keeps a group's offsets for two minutes, and doesn't verify transactions."""
+    with Kafka(offsets_retention_minutes=2, offsets_retention_check_interval_ms=5000,
+               transaction_partition_verification_enable="false") as running:
         yield running
 
 
@@ -97,6 +98,22 @@ def test_a_mark_is_renewed_in_a_quarter_of_the_time_that_brokers_say(forgetful, 
         for each in both:
             each.mark()
             each.ends_well()
+
+
+def test_brokers_that_do_not_verify_transactions_are_told_once(forgetful, usual, peer, new_job):
+    """Where it matters: in transactional mode (tests/model: transactional -DNOVERIFY)."""
+    warning = "relies on brokers that verify transactions: these are told not to"
+    jobs = {(kafka, mode): new_job(at=peer.at(kafka.bootstrap), settings=MODES[mode])
+            for kafka in (forgetful, usual) for mode in MODES}
+    for job in jobs.values():
+        job.service.start()
+    jobs[forgetful, "transactional"].service.await_log(warning)
+    for job in jobs.values():
+        job.feed(30)
+        job.await_relayed(30)       # by then they have all asked
+    told = {which: job.service.log().count("relies on brokers") for which, job in jobs.items()}
+    assert told.pop((forgetful, "transactional")) == 1
+    assert set(told.values()) == {0}, told
 
 
 def test_eight_idle_days_leave_the_mark_young(usual, peer, new_job):
