@@ -137,6 +137,48 @@ static void settling_moves_offsets_outcome_and_totals_together(void **state)
     ledger_close(ledger);
 }
 
+static void assert_settled_by(enum delivery delivery, enum provenance_kind provenance)
+{
+    struct ledger *ledger = must_open(&place);
+    struct ledger_identity identity;
+
+    ledger_identity(ledger, &identity);
+    assert_int_equal(identity.settled_by_mark, delivery == DELIVERY_TRANSACTIONAL);
+    assert_int_equal(identity.settled_by_place, provenance == PROVENANCE_POSITIONS);
+    ledger_close(ledger);
+}
+
+static void a_ledger_knows_how_its_last_settled_batch_was_delivered(void **state)
+{
+    static const struct {
+        const char *incarnation;
+        enum delivery delivery;
+        enum provenance_kind provenance;
+    } WAYS[] = {
+        {"0000000b", DELIVERY_IDEMPOTENT, PROVENANCE_HEADERS},
+        {"0000000c", DELIVERY_IDEMPOTENT, PROVENANCE_POSITIONS},
+        {"0000000d", DELIVERY_TRANSACTIONAL, PROVENANCE_NONE},
+    };
+
+    (void)state;
+    ledger_close(with_inputs(1));
+    assert_settled_by(DELIVERY_IDEMPOTENT, PROVENANCE_HEADERS);
+    for (int i = 0; i < 3; i++) {
+        struct ledger *ledger = must_open(&place);
+        struct batch batch;
+
+        must_start(ledger, WAYS[i].incarnation);
+        sample_batch(&batch, i + 1, 1, 100 * i, 100);
+        batch.definition.delivery = WAYS[i].delivery;
+        batch.definition.provenance = WAYS[i].provenance;
+        must_plan(ledger, &batch);
+        must_settle(ledger, &batch);
+        batch_deinit(&batch);
+        ledger_close(ledger);
+        assert_settled_by(WAYS[i].delivery, WAYS[i].provenance);
+    }
+}
+
 static void a_settle_and_the_next_plan_share_a_transaction(void **state)
 {
     struct ledger *ledger = with_inputs(2);
@@ -448,6 +490,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(settling_moves_offsets_outcome_and_totals_together, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_ledger_knows_how_its_last_settled_batch_was_delivered,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_settle_and_the_next_plan_share_a_transaction, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_rollback_leaves_nothing_in_the_file_nor_in_memory, setup,
