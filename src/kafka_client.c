@@ -209,6 +209,10 @@ static bool is_chatter(const char *facility, const char *line)
             return true;
         }
     }
+    /* A transaction that a dead process left open is being aborted: the ordinary way to start. */
+    if (strcmp(facility, "GETPID") == 0 && strstr(line, "another concurrent operation") != NULL) {
+        return true;
+    }
     /* What is fatal for a handle comes as an event, and by the call that it fails. */
     return strcmp(facility, "TXNERR") == 0 && strstr(line, "Fatal transaction error") != NULL;
 }

@@ -18,7 +18,7 @@
 #include <string.h>
 
 enum {
-    CALL_SLICE_MS = 1000, /* one call of the library; between two it is looked around */
+    INIT_SLICE_MS = 100, /* one call of the library; between two it is looked around */
     COMMIT_SLICE_MS = 1000,
     OFFSETS_MS = 20000, /* sending offsets: finding the group's coordinator included */
     COMMIT_MS = 45000,  /* in all; then the mark tells whether it happened */
@@ -106,6 +106,9 @@ static bool is_final(const rd_kafka_error_t *error)
            !rd_kafka_error_is_retriable(error);
 }
 
+/* What a dead producer left open is aborted first: until that is done the coordinator answers that
+ * it is busy, and librdkafka would ask again after 500 ms only, for which readers of the outputs
+ * wait. A new call asks at once, unless a request is under way; so the calls are short. */
 bool transaction_init(struct transaction *transaction, const struct patience *patience,
                       struct err *err)
 {
@@ -115,8 +118,8 @@ bool transaction_init(struct transaction *transaction, const struct patience *pa
 
     wait_init(&wait, patience);
     for (;;) {
-        watchdog_arm("fencing earlier producers (init_transactions)", CALL_SLICE_MS + HANG_MS);
-        error = rd_kafka_init_transactions(transaction->producer, CALL_SLICE_MS);
+        watchdog_arm("fencing earlier producers (init_transactions)", INIT_SLICE_MS + HANG_MS);
+        error = rd_kafka_init_transactions(transaction->producer, INIT_SLICE_MS);
         watchdog_disarm();
         if (error == NULL) {
             wait_over(&wait, "fencing earlier producers");
