@@ -35,10 +35,11 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@pytest.mark.parametrize("relayed", [0, 100_000])
-def test_idle_it_takes_little(release, new_job, full, relayed):
+@pytest.mark.parametrize("mode, relayed", [
+    ("idempotent", 0), ("idempotent", 100_000), ("transactional", 100_000)])
+def test_idle_it_takes_little(release, new_job, full, mode, relayed):
     """Connected, with topics known, batch interval at its default of 1 s, nothing to relay (any more)."""
-    job = new_job(settings={"batch.interval.ms": 1000})
+    job = new_job(settings={"batch.interval.ms": 1000, "delivery.mode": mode})
     if relayed:
         job.feed(relayed, style="plain")
     job.service.start()
@@ -50,7 +51,7 @@ def test_idle_it_takes_little(release, new_job, full, relayed):
     time.sleep(seconds)
     share = (cpu_seconds(job.service.pid) - before) / seconds
     resident = resident_kib(job.service.pid)
-    print(f"\nidle after {relayed} records: {resident} KiB resident,"
+    print(f"\n{mode}, idle after {relayed} records: {resident} KiB resident,"
           f" {100 * share:.2f} % of a core over {seconds} s")
     job.service.stop()
     assert resident <= RSS_KIB_MAX, f"{resident} KiB"
