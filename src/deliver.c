@@ -323,6 +323,9 @@ static bool empty_hand(struct job *job, bool *moved_out, struct err *err)
     for (unsigned sent = 0; hand->at < hand->count && sent < slice; sent++) {
         bool moved = false;
 
+        if (job->suspect_count > 0 && job_by_mark(job) && deliver_slice_full(job)) {
+            return true; /* each that travels alone takes a round trip */
+        }
         if (job->sent == 1 && failpoint("deliver-first")) {
             return err_set(err, ERR_FAILED, 0, "failpoint");
         }

@@ -16,7 +16,7 @@ static bool is_suspect(const struct job *job, size_t range, size_t output, int64
         const struct sink_suspect *suspect = &job->suspects[i];
 
         if (suspect->range == range && suspect->output == output) {
-            return offset <= suspect->until;
+            return offset >= suspect->from && offset <= suspect->until;
         }
     }
     return false;

@@ -468,7 +468,12 @@ void recover_keep_suspects(struct job *job)
         }
         if (at == job->suspect_count) {
             job->suspects[job->suspect_count++] = added[i];
-        } else if (job->suspects[at].until < added[i].until) {
+            continue;
+        }
+        if (job->suspects[at].from > added[i].from) {
+            job->suspects[at].from = added[i].from;
+        }
+        if (job->suspects[at].until < added[i].until) {
             job->suspects[at].until = added[i].until;
         }
     }

@@ -103,6 +103,7 @@ static void suspect_add(struct sink *sink, const struct sink_origin *origin, siz
         struct sink_suspect *suspect = &sink->suspects[i];
 
         if (suspect->range == origin->range && suspect->output == output) {
+            suspect->from = suspect->from < origin->offset ? suspect->from : origin->offset;
             suspect->until = suspect->until > origin->offset ? suspect->until : origin->offset;
             return;
         }
@@ -111,8 +112,8 @@ static void suspect_add(struct sink *sink, const struct sink_origin *origin, siz
         return; /* the rest fails again, and is found then */
     }
     sink->suspects = mem_grow(sink->suspects, sink->suspect_count + 1, sizeof(*sink->suspects));
-    sink->suspects[sink->suspect_count++] =
-        (struct sink_suspect){.range = origin->range, .output = output, .until = origin->offset};
+    sink->suspects[sink->suspect_count++] = (struct sink_suspect){
+        .range = origin->range, .output = output, .from = origin->offset, .until = origin->offset};
 }
 
 /* The broker's own words (rd_kafka_message_produce_errstr) can't be read: librdkafka 2.8 frees them

@@ -56,11 +56,11 @@ enum sink_answer {
     SINK_BROKEN, /* err is filled as by sink_check */
 };
 
-/* A source's records to one output partition, up to an offset, that were in a request refused for
- * content: each is sent alone until the culprit is known. */
+/* A source's records to one output partition, between two offsets, that were in a request refused
+ * for content: each is sent alone until the culprit is known. */
 struct sink_suspect {
     size_t range, output;
-    int64_t until; /* highest offset that was refused */
+    int64_t from, until; /* lowest and highest offset that was refused */
 };
 
 struct sink_options {
