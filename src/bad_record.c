@@ -164,6 +164,7 @@ bool bad_record_refused(struct job *job, size_t range, rd_kafka_message_t *messa
                 job->outputs.items[aside.output].topic,
                 (int)job->outputs.items[aside.output].partition, reason);
     note(job, &aside);
+    job->broken_count = 0; /* that is progress */
     if (job_by_mark(job)) {
         return sink_check(job->sink, err); /* its refusal has ended the transaction with it */
     }

@@ -132,8 +132,7 @@ static bool connect_sink(struct job *job, struct err *err)
 {
     struct sink_owner owner = {.origin = origin, .release = release, .arg = job};
 
-    if (job_by_mark(job) ? !recover_mark_ready(job, err)
-                         : job->sink == NULL && !deliver_make_sink(job, false, err)) {
+    if (job->sink == NULL && !deliver_make_sink(job, false, err)) {
         return false;
     }
     sink_batch(job->sink, &job->delivered, &owner);

@@ -42,6 +42,9 @@ bool deliver_slice_full(const struct job *job)
     int64_t most_ms = job->config->transaction_timeout_ms / SLICES_A_TIMEOUT;
     uint64_t sent = job->sent - job->slice_sent;
 
+    if (job->whole) {
+        return false; /* no slice is open */
+    }
     return sent >= SLICE_RECORDS_MAX ||
            (sent > 0 && clock_now_ms(&job->clock) - job->slice_ms >=
                             (most_ms < SLICE_MS_MAX ? most_ms : SLICE_MS_MAX));
@@ -64,6 +67,14 @@ static int64_t position_of(const struct job *job, size_t range)
     return job->batch.ranges[range].until;
 }
 
+/* A topic that is gone takes no offset. Its partition isn't planned, or reading it would tell. */
+static bool is_gone(const struct job *job, const struct ledger_input *input)
+{
+    const struct topic_fact *fact = topic_facts_find(job->facts, input->topic);
+
+    return fact != NULL && fact->partitions <= input->partition;
+}
+
 /* T1: the offsets of all input partitions of the definition. */
 static struct mark_item *items_of(const struct job *job, size_t *count_out)
 {
@@ -72,6 +83,7 @@ static struct mark_item *items_of(const struct job *job, size_t *count_out)
 
     for (size_t i = 0; i < job->inputs.count; i++) {
         const struct ledger_input *input = &job->inputs.items[i];
+        bool planned = false;
 
         if (definition_find_input(&job->batch.definition, input->topic) < 0) {
             continue;
@@ -84,9 +96,10 @@ static struct mark_item *items_of(const struct job *job, size_t *count_out)
             if (range->partition == input->partition &&
                 strcmp(job->batch.definition.inputs[range->input].topic, input->topic) == 0) {
                 items[count].offset = position_of(job, r);
+                planned = true;
             }
         }
-        count++;
+        count += planned || !is_gone(job, input) ? 1 : 0;
     }
     *count_out = count;
     return items;

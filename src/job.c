@@ -301,6 +301,9 @@ static bool change_mode(struct job *job, struct err *err)
         job_wait(job, IDLE_SLICE_MS);
     }
     recover_mark_end(job, false);
+    if (job_by_mark(job)) {
+        recover_watch_end(job); /* what stands in gaps between a transaction's records is aborted */
+    }
     job->marked_ms = 0;
     return true;
 }

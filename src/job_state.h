@@ -34,7 +34,6 @@ enum {
     IDS_AGE_MS = 200,      /* a plan doesn't ask the topic ids again sooner than this */
     IDLE_SLICE_MS = 100,   /* longest wait of a loop before it looks around */
     HAND_SLICE = 1000,     /* so many are sent before the loop looks around */
-    FENCED_MAX = 3,        /* T6: fenced by ourselves so many times in ten minutes */
 };
 
 /* Messages taken from the source and not yet handed to the sink. */
@@ -73,8 +72,7 @@ struct job {
     struct sink *sink;               /* NULL until the first output; transactional: made at start */
     struct transaction *transaction; /* of the sink; NULL in idempotent mode */
     bool produced;                   /* the incarnation of this start has been used by a producer */
-    int64_t fenced_ms[FENCED_MAX];   /* job clock: when we were last fenced by ourselves (T6) */
-    size_t fenced_count;
+    struct protocol_fenced fenced;   /* job clock: when we were last fenced by ourselves (T6) */
     struct mark_writer *marks;
     int64_t marked_ms; /* job clock: when the last mark was begun or committed; 0 = none by this
                           process in this mode */
@@ -117,7 +115,7 @@ struct job {
     struct delivered committed; /* as of the ledger's checkpoint or later: never ahead of `done` */
     uint64_t slice_sent;        /* `sent` when the open slice began */
     int64_t slice_ms;           /* job clock: and when that was */
-    int64_t broken_count;       /* producers replaced since a slice was committed */
+    int64_t broken_count;       /* producers replaced without progress */
 
     /* Looking at the outputs (R5, O3). */
     int64_t watch_until_ms; /* 0 = not watching */

@@ -406,6 +406,9 @@ static bool set_everything(rd_kafka_conf_t *conf, const struct config *config,
     int64_t socket_ms =
         clamp(config->request_timeout_ms, SOCKET_TIMEOUT_MS_MIN, SOCKET_TIMEOUT_MS_MAX);
 
+    if (purpose == CLIENT_TRANSACTIONS && socket_ms > config->transaction_timeout_ms) {
+        socket_ms = config->transaction_timeout_ms; /* librdkafka's own condition */
+    }
     if (!set_all(conf, FOR_ALL, err) || !set_one(conf, "client.id", config->job_name, err) ||
         !set_number(conf, "socket.timeout.ms", socket_ms, err)) {
         return false;

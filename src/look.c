@@ -196,7 +196,9 @@ static bool on_found(void *arg, size_t span_index, const rd_kafka_message_t *mes
     return false;
 }
 
-/* Nothing is committed above the last stable offset. */
+/* To the log's end, not to the last stable offset: what is ours may be committed above the start of
+ * a stranger's transaction, which ends within its time-out at the latest. A new ledger doesn't wait
+ * for that. */
 static bool read_committed(struct look *look, const struct patience *patience, struct err *err)
 {
     struct job *job = look->job;
@@ -208,7 +210,8 @@ static bool read_committed(struct look *look, const struct patience *patience, s
         items[i] = (struct ends_item){.topic = look->spans[i].topic,
                                       .partition = look->spans[i].partition};
     }
-    ok = ends_get(job->ask, ENDS_COMMITTED, items, look->count, patience, err);
+    ok = ends_get(job->ask, job->identity.batch > 0 ? ENDS_LAST : ENDS_COMMITTED, items,
+                  look->count, patience, err);
     for (size_t i = 0; ok && i < look->count; i++) {
         struct readback_span *span = &look->spans[i];
 

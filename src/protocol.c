@@ -212,7 +212,16 @@ static enum marks_verdict judge_begun(const struct protocol_self *self,
     return mark->slices > 0 ? MARKS_WHOLE : MARKS_PART;
 }
 
-/* No partition carries a mark of a batch in doubt. */
+/* The mark is the last settled batch's, or of the last batch that read an input which wasn't read
+ * since; and nothing moved. */
+static bool is_where_it_was(const struct protocol_self *self, const struct mark_place *place)
+{
+    return place->ours && place->text.batch <= self->settled && place->text.slices > 0 &&
+           place->offset == place->from;
+}
+
+/* No partition carries a mark of a batch in doubt. T7: before a transactional batch there is a
+ * transaction's mark, so an idempotent one can only have landed late, and says nothing. */
 static enum marks_verdict judge_settled(const struct protocol_self *self,
                                         const struct mark_place *places, size_t count,
                                         bool settled_by_mark, size_t *place_out)
@@ -223,14 +232,15 @@ static enum marks_verdict judge_settled(const struct protocol_self *self,
 
     for (size_t i = 0; i < count; i++) {
         const struct mark_place *place = &places[i];
+        bool idempotent = place->ours && place->text.delivery == DELIVERY_IDEMPOTENT;
 
-        if (is_absent(self, place)) {
+        if (is_absent(self, place) || (strict && idempotent)) {
             behind = true; /* a partition added since, or all of them */
             continue;
         }
         present++;
-        if (place->ours && place->text.batch == self->settled && place->text.slices > 0 &&
-            place->offset == place->from) {
+        if (is_where_it_was(self, place)) {
+            behind |= idempotent || place->text.batch < self->settled;
             continue;
         }
         *place_out = i;
@@ -264,6 +274,19 @@ enum marks_verdict protocol_judge_marks(const struct protocol_self *self,
     return judge_settled(self, places, count, settled_by_mark, place_out);
 }
 
+bool protocol_fenced_again(struct protocol_fenced *fenced, int64_t now_ms)
+{
+    bool often = fenced->count == PROTOCOL_FENCED_MAX &&
+                 now_ms - fenced->at_ms[PROTOCOL_FENCED_MAX - 1] < PROTOCOL_FENCED_MS;
+
+    for (size_t i = PROTOCOL_FENCED_MAX - 1; i > 0; i--) {
+        fenced->at_ms[i] = fenced->at_ms[i - 1];
+    }
+    fenced->at_ms[0] = now_ms;
+    fenced->count += fenced->count < PROTOCOL_FENCED_MAX ? 1 : 0;
+    return !often;
+}
+
 enum output_verdict protocol_judge_output(const struct output_found *found)
 {
     if (!found->exists) {
@@ -282,7 +305,7 @@ enum output_verdict protocol_judge_output(const struct output_found *found)
         return OUTPUT_AHEAD;
     }
     if (found->log_start > found->place) {
-        return found->in_doubt ? OUTPUT_LOG_START : OUTPUT_GONE_BEFORE;
+        return found->in_doubt && !found->told ? OUTPUT_LOG_START : OUTPUT_GONE_BEFORE;
     }
     return OUTPUT_FINE;
 }

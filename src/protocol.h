@@ -108,7 +108,7 @@ enum marks_verdict {
     MARKS_SETTLED, /* the last settled batch's: nothing of a batch in doubt is committed */
     MARKS_PART,    /* slices of the batch in doubt are committed, its last one isn't */
     MARKS_WHOLE,   /* the batch in doubt is committed */
-    MARKS_ABSENT,  /* no partition has an offset: ask the outputs */
+    MARKS_ABSENT,  /* no partition has a transaction's mark, or any: ask the outputs */
     MARKS_BEHIND,  /* nothing in doubt; older or missing somewhere: write them before a batch */
     /* stop: an offset that wasn't committed with its text, or has none of ours */
     MARKS_MOVED,
@@ -135,6 +135,19 @@ enum marks_verdict protocol_judge_marks(const struct protocol_self *self,
                                         const struct mark_place *places, size_t count,
                                         bool settled_by_mark, size_t *place_out);
 
+/* ---- fenced, and the marks say by ourselves (T6) ---- */
+
+enum { PROTOCOL_FENCED_MAX = 3, PROTOCOL_FENCED_MS = 600000 };
+
+struct protocol_fenced {
+    int64_t at_ms[PROTOCOL_FENCED_MAX]; /* newest first */
+    size_t count;
+};
+
+/* Fenced at now_ms (any clock, the same for all). false: more than PROTOCOL_FENCED_MAX times within
+ * PROTOCOL_FENCED_MS. */
+bool protocol_fenced_again(struct protocol_fenced *fenced, int64_t now_ms);
+
 /* ---- an output partition at start or before a read-back (R8) ---- */
 
 enum output_verdict {
@@ -156,6 +169,7 @@ struct output_found {
     int64_t place; /* the fence, or the next offset we expect; −1 = unknown */
     int64_t log_start, log_end;
     bool exact; /* positions, and nothing in doubt: our place was the end */
+    bool told;  /* what of the batch in doubt is there is known without reading it */
 };
 
 enum output_verdict protocol_judge_output(const struct output_found *found);

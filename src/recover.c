@@ -146,13 +146,17 @@ static bool choose_one(struct look *look, size_t place, int64_t log_start, int64
     const struct topic_fact *fact = topic_facts_find(job->facts, output->topic);
     bool doubt = job->state == PROTOCOL_IN_DOUBT;
     bool in_doubt = doubt && output->fenced;
+    bool told = in_doubt && job_by_mark(job) && !look->committed;
+    /* What is to be read begins at the lower of the two; what must be there, at the higher. */
     bool before =
-        in_doubt && (output->positions || output->next < 0 || output->fence < output->next);
+        told ? output->fence > output->next
+             : in_doubt && (output->positions || output->next < 0 || output->fence < output->next);
     struct output_found found = {
         .in_doubt = in_doubt,
         .exists = true,
         .other_id = fact != NULL && fact->topic_id[0] != '\0' && output->topic_id[0] != '\0' &&
                     strcmp(fact->topic_id, output->topic_id) != 0,
+        .told = told,
         .place = before ? output->fence : output->next,
         .log_start = log_start,
         .log_end = log_end,
@@ -418,6 +422,20 @@ static bool raise_to_log_start(struct look *look, struct err *err)
     return ok;
 }
 
+bool recover_judge_outputs(struct job *job, struct err *err)
+{
+    struct look look;
+    bool ok;
+
+    look_init(&look, job, LOOK_BACK);
+    ok = choose(&look, true, err);
+    if (ok) {
+        after_look(&look, false);
+    }
+    look_deinit(&look);
+    return ok;
+}
+
 bool recover_ask_outputs(struct job *job, struct err *err)
 {
     struct look look;
@@ -606,6 +624,20 @@ static bool second_look(struct job *job, struct err *err)
     look_deinit(&look);
     drop_readback(job); /* from now on it is needed only where somebody else writes */
     return ok;
+}
+
+void recover_watch_end(struct job *job)
+{
+    job->second_look_ms = 0;
+    job->watch_until_ms = 0;
+    for (size_t i = 0; i < job->outputs.count; i++) {
+        struct output *output = &job->outputs.items[i];
+
+        output->expected = output->look_from = -1;
+        output->gap_from = output->gap_until = 0;
+        output->alone = false;
+    }
+    drop_readback(job);
 }
 
 bool recover_meanwhile(struct job *job, struct err *err)

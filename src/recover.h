@@ -24,6 +24,10 @@ MUST_CHECK bool recover_prepare(struct job *job, struct err *err);
  * ledger, an output shorter than expected. */
 MUST_CHECK bool recover_look(struct job *job, struct err *err);
 
+/* Transactional, with a batch in doubt (state IN_DOUBT), whatever the mark says: its outputs are the
+ * topics that they were, and no shorter (R8). */
+MUST_CHECK bool recover_judge_outputs(struct job *job, struct err *err);
+
 /* Transactional, and the group carries no mark: what the outputs say, read_committed (O3, O4). A
  * batch in doubt: job->delivered learns what of it is there. ERR_DECISION as above, and when a
  * batch is in doubt and the outputs hold no record of this job that would show that its records can
@@ -47,6 +51,9 @@ MUST_CHECK bool recover_check(struct job *job, struct err *err);
 
 /* Reads the gaps between our records that nobody has looked at yet. */
 MUST_CHECK bool recover_look_at_gaps(struct job *job, struct err *err);
+
+/* Nobody looks at gaps any more. */
+void recover_watch_end(struct job *job);
 
 /* The look that follows a start by the settle time (O3), when it is due, and the regular look at
  * gaps. */

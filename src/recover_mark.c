@@ -35,7 +35,6 @@
 enum {
     PAUSE_MS_FIRST = 100,
     PAUSE_MS_MAX = 5000,
-    FENCED_MS = 600000, /* T6: no more than FENCED_MAX times within so long */
     ABORT_MS = 3000,
 };
 
@@ -186,7 +185,6 @@ static bool judge_fenced(struct job *job, struct err *err)
     struct marks marks;
     enum marks_verdict verdict;
     struct protocol_self self = job_self(job);
-    int64_t now = clock_now_ms(&job->clock);
     size_t place;
     bool ok;
 
@@ -203,18 +201,13 @@ static bool judge_fenced(struct job *job, struct err *err)
     if (!ok) {
         return false;
     }
-    for (size_t i = FENCED_MAX - 1; i > 0; i--) {
-        job->fenced_ms[i] = job->fenced_ms[i - 1];
-    }
-    if (job->fenced_count == FENCED_MAX && now - job->fenced_ms[FENCED_MAX - 1] < FENCED_MS) {
+    if (!protocol_fenced_again(&job->fenced, clock_now_ms(&job->clock))) {
         return err_set(err, ERR_DECISION, 0,
                        "this producer was fenced for the fourth time within ten minutes, and the "
                        "marks are ours: another process uses transactional.id '%s', or "
                        "transactions take longer than transaction.timeout.ms",
                        job->config->transactional_id);
     }
-    job->fenced_ms[0] = now;
-    job->fenced_count += job->fenced_count < FENCED_MAX ? 1 : 0;
     return ledger_event(job->ledger, EVENT_PRODUCER, under_way(job) ? job->batch.number : 0,
                         clock_wall_ms(&job->clock), err,
                         "fenced, by a transaction of our own that expired or a request of our own "
@@ -251,6 +244,9 @@ static bool adopt(struct job *job, const struct marks *marks, size_t place,
     const struct batch *batch = &job->batch;
     bool begun = verdict == MARKS_PART || verdict == MARKS_WHOLE;
 
+    if (job->state == PROTOCOL_IN_DOUBT && !recover_judge_outputs(job, err)) {
+        return false;
+    }
     free(job->done);
     job->done = mem_array(batch->range_count, sizeof(*job->done));
     for (size_t r = 0; r < batch->range_count; r++) {
@@ -314,6 +310,18 @@ static bool note_absent(struct job *job, struct err *err)
                         "group '%s' carries no mark", job->config->group_id);
 }
 
+/* Nothing is in doubt and the last batch was no transaction: the ledger wins, as in idempotent
+ * mode. */
+static bool note_foreign(struct job *job, const struct marks *marks, struct err *err)
+{
+    for (size_t i = 0; i < marks->count; i++) {
+        if (marks->places[i].offset >= 0 && !marks->places[i].ours) {
+            return start_mark_foreign(job, err);
+        }
+    }
+    return true;
+}
+
 static bool act_on(struct job *job, struct marks *marks, struct err *err)
 {
     struct protocol_self self = job_self(job);
@@ -335,7 +343,7 @@ static bool act_on(struct job *job, struct marks *marks, struct err *err)
         }
         return recover_ask_outputs(job, err) && write_marks(job, marks, err);
     case MARKS_BEHIND:
-        return write_marks(job, marks, err);
+        return note_foreign(job, marks, err) && write_marks(job, marks, err);
     case MARKS_MOVED:
     case MARKS_MIXED:
     case MARKS_OTHER_LEDGER:
@@ -379,6 +387,11 @@ static bool pause_for(struct job *job, int64_t pause_ms, struct err *err)
     return true;
 }
 
+static int64_t longer(int64_t pause_ms)
+{
+    return pause_ms * 2 < PAUSE_MS_MAX ? pause_ms * 2 : PAUSE_MS_MAX;
+}
+
 bool recover_mark_ready(struct job *job, struct err *err)
 {
     if (job->transaction != NULL && !sink_tainted(job->sink) && sink_check(job->sink, err)) {
@@ -388,7 +401,7 @@ bool recover_mark_ready(struct job *job, struct err *err)
         log_notice("a request of the last transaction had no clean answer: replacing the producer, "
                    "so that a late copy of it can't act on the next");
     }
-    for (int64_t pause_ms = PAUSE_MS_FIRST;; pause_ms *= 2) {
+    for (int64_t pause_ms = PAUSE_MS_FIRST;; pause_ms = longer(pause_ms)) {
         bool fenced = job->sink != NULL && sink_fenced(job->sink);
 
         recover_mark_end(job, false);
@@ -399,7 +412,7 @@ bool recover_mark_ready(struct job *job, struct err *err)
             return false;
         }
         log_warning("%s; trying again with a new producer", err->text);
-        if (!pause_for(job, pause_ms < PAUSE_MS_MAX ? pause_ms : PAUSE_MS_MAX, err)) {
+        if (!pause_for(job, pause_ms, err)) {
             return false;
         }
     }
@@ -408,6 +421,7 @@ bool recover_mark_ready(struct job *job, struct err *err)
 bool recover_mark_broken(struct job *job, struct err *err)
 {
     bool fenced = job->sink != NULL && sink_fenced(job->sink);
+    int64_t pause_ms = PAUSE_MS_FIRST * job->broken_count;
 
     assert(job->state == PROTOCOL_BROKEN);
     job->recovered = true;
@@ -425,7 +439,8 @@ bool recover_mark_broken(struct job *job, struct err *err)
     }
     delivered_copy(&job->committed, &job->delivered);
     delivered_widen(&job->delivered, job->outputs.count);
-    if (job->broken_count++ > 0 && !pause_for(job, PAUSE_MS_FIRST * job->broken_count, err)) {
+    job->broken_count++;
+    if (!pause_for(job, pause_ms < PAUSE_MS_MAX ? pause_ms : PAUSE_MS_MAX, err)) {
         return false;
     }
     return (!fenced || judge_fenced(job, err)) && recover_mark_ready(job, err);
@@ -444,9 +459,11 @@ bool recover_mark_refresh(struct job *job, struct err *err)
     ok = write_marks(job, &marks, err);
     marks_deinit(&marks);
     if (!ok && err_action(err->kind) == ERR_REPLACE) {
+        bool fenced = sink_fenced(job->sink);
+
         log_warning("%s; the mark is written again with a new producer", err->text);
-        recover_mark_end(job, false);
-        return true; /* the next look finds no producer */
+        recover_mark_end(job, false); /* the next look finds none */
+        return !fenced || judge_fenced(job, err);
     }
     return ok;
 }

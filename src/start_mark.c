@@ -72,6 +72,16 @@ bool start_mark_refuse(const struct job *job, enum mark_verdict verdict,
                    group, mark->batch, mark->incarnation);
 }
 
+bool start_mark_foreign(struct job *job, struct err *err)
+{
+    log_warning("the offsets of group '%s' were set by someone else; the ledger wins, and they are "
+                "written again with the next mark",
+                job->config->group_id);
+    return ledger_event(job->ledger, EVENT_MARK, 0, clock_wall_ms(&job->clock), err,
+                        "the offsets of group '%s' were set by someone else",
+                        job->config->group_id);
+}
+
 static bool mark_judge(struct job *job, struct mark_item *items, size_t count, struct err *err)
 {
     struct protocol_self self = job_self(job);
@@ -96,12 +106,7 @@ static bool mark_judge(struct job *job, struct mark_item *items, size_t count, s
         if (job_by_mark(job)) {
             return true; /* judged once more when nothing is pending: there it stops the job */
         }
-        log_warning("the offsets of group '%s' were set by someone else; the ledger wins, and they "
-                    "are written again with the next mark",
-                    job->config->group_id);
-        return ledger_event(job->ledger, EVENT_MARK, 0, clock_wall_ms(&job->clock), err,
-                            "the offsets of group '%s' were set by someone else",
-                            job->config->group_id);
+        return start_mark_foreign(job, err);
     case MARK_OTHER_LEDGER:
     case MARK_AHEAD:
     case MARK_COPY:

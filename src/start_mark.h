@@ -14,4 +14,7 @@ MUST_CHECK bool start_mark(struct job *job, struct err *err);
 bool start_mark_refuse(const struct job *job, enum mark_verdict verdict,
                        const struct mark_text *mark, struct err *err);
 
+/* Offsets that no mark accompanies will be written again: a warning and an event. */
+MUST_CHECK bool start_mark_foreign(struct job *job, struct err *err);
+
 #endif

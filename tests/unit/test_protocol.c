@@ -223,25 +223,29 @@ static void each_row_of_the_table_of_outputs(void **unused)
         struct output_found found;
         enum output_verdict verdict;
     } ROWS[] = {
-        {{true, true, false, 100, 0, 150, false}, OUTPUT_FINE},
-        {{true, true, false, 100, 100, 100, false}, OUTPUT_FINE},
-        {{true, true, false, 100, 101, 150, false}, OUTPUT_LOG_START},
-        {{false, true, false, 100, 101, 150, false}, OUTPUT_GONE_BEFORE},
-        {{true, true, false, 100, 0, 99, false}, OUTPUT_SHORT},
-        {{false, true, false, 100, 0, 99, false}, OUTPUT_SHORT},
-        {{true, true, true, 100, 0, 150, false}, OUTPUT_RECREATED},
-        {{false, true, true, 100, 0, 5, false}, OUTPUT_RENEWED},
-        {{true, false, false, 100, 0, 0, false}, OUTPUT_MISSING},
-        {{false, true, false, -1, 7, 9, false}, OUTPUT_FINE},
-        {{true, true, false, 0, 0, 0, false}, OUTPUT_FINE},
+        {{true, true, false, 100, 0, 150, false, false}, OUTPUT_FINE},
+        {{true, true, false, 100, 100, 100, false, false}, OUTPUT_FINE},
+        {{true, true, false, 100, 101, 150, false, false}, OUTPUT_LOG_START},
+        {{false, true, false, 100, 101, 150, false, false}, OUTPUT_GONE_BEFORE},
+        {{true, true, false, 100, 0, 99, false, false}, OUTPUT_SHORT},
+        {{false, true, false, 100, 0, 99, false, false}, OUTPUT_SHORT},
+        {{true, true, true, 100, 0, 150, false, false}, OUTPUT_RECREATED},
+        {{false, true, true, 100, 0, 5, false, false}, OUTPUT_RENEWED},
+        {{true, false, false, 100, 0, 0, false, false}, OUTPUT_MISSING},
+        {{false, true, false, -1, 7, 9, false, false}, OUTPUT_FINE},
+        {{true, true, false, 0, 0, 0, false, false}, OUTPUT_FINE},
         /* Known by places alone: the end is ours, or somebody else's. */
-        {{false, true, false, 100, 0, 100, true}, OUTPUT_FINE},
-        {{false, true, false, 100, 0, 101, true}, OUTPUT_AHEAD},
-        {{false, true, false, 100, 0, 99, true}, OUTPUT_SHORT},
-        {{false, true, false, 100, 100, 100, true}, OUTPUT_FINE},
-        {{false, true, false, 100, 105, 105, true}, OUTPUT_AHEAD},
-        {{false, true, false, -1, 0, 9, true}, OUTPUT_FINE},
-        {{false, true, true, 100, 0, 5, true}, OUTPUT_RENEWED},
+        {{false, true, false, 100, 0, 100, true, false}, OUTPUT_FINE},
+        {{false, true, false, 100, 0, 101, true, false}, OUTPUT_AHEAD},
+        {{false, true, false, 100, 0, 99, true, false}, OUTPUT_SHORT},
+        {{false, true, false, 100, 100, 100, true, false}, OUTPUT_FINE},
+        {{false, true, false, 100, 105, 105, true, false}, OUTPUT_AHEAD},
+        {{false, true, false, -1, 0, 9, true, false}, OUTPUT_FINE},
+        {{false, true, true, 100, 0, 5, true, false}, OUTPUT_RENEWED},
+        /* The mark tells what is there: retention may have passed it. */
+        {{true, true, false, 100, 101, 150, false, true}, OUTPUT_GONE_BEFORE},
+        {{true, true, false, 100, 0, 99, false, true}, OUTPUT_SHORT},
+        {{true, true, true, 100, 0, 150, false, true}, OUTPUT_RECREATED},
     };
 
     (void)unused;
