@@ -28,11 +28,20 @@ final class Clients {
     }
 
     static KafkaConsumer<byte[], byte[]> consumer(String bootstrap, String isolation) {
+        return consumer(bootstrap, isolation, null);
+    }
+
+    /** With a group it may subscribe; it begins where nothing is committed at the beginning. */
+    static KafkaConsumer<byte[], byte[]> consumer(String bootstrap, String isolation,
+        String group) {
         Properties settings = new Properties();
         settings.put("bootstrap.servers", bootstrap);
         settings.put("isolation.level", isolation);
         settings.put("enable.auto.commit", "false");
-        settings.put("auto.offset.reset", "none");
+        settings.put("auto.offset.reset", group == null ? "none" : "earliest");
+        if (group != null) {
+            settings.put("group.id", group);
+        }
         settings.put("fetch.max.wait.ms", "20");
         settings.put("max.poll.records", "20000");
         settings.put("max.partition.fetch.bytes", "4194304");

@@ -1,16 +1,19 @@
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.TopicPartition;
 
-/** Commands about a consumer group's offsets: read with their metadata, move, delete. */
+/** Commands about a consumer group's offsets: read with their metadata, move, delete; and a member. */
 final class Groups {
     private static final long WAIT_S_MAX = 30;
     private static final short OFFSET_KEY_VERSION_MAX = 1;   // others are no offsets
@@ -70,6 +73,28 @@ final class Groups {
         Clients.admin(call.bootstrap()).alterConsumerGroupOffsets(call.text("group", null), wanted)
             .all().get(WAIT_S_MAX, TimeUnit.SECONDS);
         return Peer.JSON.createObjectNode();
+    }
+
+    /**
+     * {"group": NAME, "topics": [NAME], "commit": true}: joins as a member, until it is told to stop,
+     * and commits the beginnings of all partitions it gets. Returns how many those were.
+     */
+    static ObjectNode join(Peer.Call call) throws Exception {
+        int held = 0;
+        try (KafkaConsumer<byte[], byte[]> consumer =
+            Clients.consumer(call.bootstrap(), "read_committed", call.text("group", null))) {
+            consumer.subscribe(Topics.texts(call.request().get("topics")));
+            while (!call.stop().get()) {
+                consumer.poll(Duration.ofMillis(50));
+                if (call.flag("commit", false) && held == 0 && !consumer.assignment().isEmpty()) {
+                    held = consumer.assignment().size();
+                    consumer.commitSync(consumer.beginningOffsets(consumer.assignment()).entrySet()
+                        .stream().collect(Collectors.toMap(Map.Entry::getKey,
+                            each -> new OffsetAndMetadata(each.getValue()))));
+                }
+            }
+        }
+        return Peer.JSON.createObjectNode().put("held", held);
     }
 
     static ObjectNode delete(Peer.Call call) throws Exception {

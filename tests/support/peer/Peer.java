@@ -67,6 +67,7 @@ public final class Peer {
         Map.entry("group_commits", Groups::commits),
         Map.entry("alter_group", Groups::alter),
         Map.entry("delete_group", Groups::delete),
+        Map.entry("join_group", Groups::join),
         Map.entry("acls", Access::acls),
         Map.entry("password", Access::password),
         Map.entry("feed", Feed::run),
