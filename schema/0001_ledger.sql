@@ -24,11 +24,11 @@ CREATE TABLE oncesink_ledger (
     total_set_aside INTEGER NOT NULL DEFAULT 0 CHECK (total_set_aside >= 0)
 ) STRICT;
 
--- Every start of the process and every producer that replaced another in a running one; never pruned (a mark or a
--- record that names an unknown one isn't ours).
+-- Every start of the process, every producer that replaced another in a running one, and those that were found in marks
+-- and outputs when a person mended the ledger; never pruned (a mark or a record that names an unknown one isn't ours).
 CREATE TABLE oncesink_incarnation (
     incarnation TEXT PRIMARY KEY CHECK (length(incarnation) = 8 AND incarnation NOT GLOB '*[^0-9a-f]*'),
-    began_with TEXT NOT NULL CHECK (began_with IN ('start', 'producer')),
+    began_with TEXT NOT NULL CHECK (began_with IN ('start', 'producer', 'found')),
     began_wall_ms INTEGER NOT NULL CHECK (began_wall_ms >= 0)
 ) STRICT, WITHOUT ROWID;
 
@@ -215,7 +215,7 @@ CREATE TABLE oncesink_event (
     event INTEGER PRIMARY KEY,
     wall_ms INTEGER NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('start', 'stop', 'recovery', 'refusal', 'double', 'gap', 'topic', 'ticks',
-                                       'bad-record', 'mark', 'producer')),
+                                       'bad-record', 'mark', 'producer', 'operator')),
     batch INTEGER CHECK (batch >= 1),
     incarnation TEXT,
     text TEXT NOT NULL

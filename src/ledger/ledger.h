@@ -26,6 +26,7 @@ struct ledger_options {
     const char *path;
     const char *job;         /* job.name; a ledger of another job is refused with ERR_SETTINGS */
     bool create;             /* make it when it isn't there */
+    const char *uuid;        /* of a ledger that is made; NULL = a new one is drawn */
     bool (*stopped)(void *); /* asked while waiting; NULL = never */
     void *stopped_arg;
 };
@@ -210,6 +211,7 @@ enum ledger_event_kind {
     EVENT_BAD_RECORD,
     EVENT_MARK,     /* the group's offsets were moved by someone */
     EVENT_PRODUCER, /* a producer was replaced */
+    EVENT_OPERATOR, /* a person's act (oncesink-recover) */
 };
 
 /* Makes its own transaction unless one is open. `batch` 0 = none. */

@@ -10,7 +10,7 @@ static const char *const KIND[] = {
     [EVENT_START] = "start",     [EVENT_STOP] = "stop",         [EVENT_RECOVERY] = "recovery",
     [EVENT_REFUSAL] = "refusal", [EVENT_DOUBLE] = "double",     [EVENT_GAP] = "gap",
     [EVENT_TOPIC] = "topic",     [EVENT_TICKS] = "ticks",       [EVENT_BAD_RECORD] = "bad-record",
-    [EVENT_MARK] = "mark",       [EVENT_PRODUCER] = "producer",
+    [EVENT_MARK] = "mark",       [EVENT_PRODUCER] = "producer", [EVENT_OPERATOR] = "operator",
 };
 
 static const char EVENT_SQL[] =

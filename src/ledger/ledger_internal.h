@@ -64,6 +64,9 @@ enum ledger_statement {
     STATEMENT_FIGURES,
     STATEMENT_FIGURES_EVENTS,
     STATEMENT_FIGURES_STARTS,
+    STATEMENT_LEARN,
+    STATEMENT_RENUMBER,
+    STATEMENT_FENCE_DROP,
     STATEMENT_COUNT,
 };
 
@@ -155,9 +158,10 @@ bool ledger_damaged(const struct ledger *ledger, struct err *err, const char *fo
 
 /* ---- ledger_schema.c ---- */
 
-/* The connection's settings, then: an empty file becomes a ledger (if `job` isn't NULL), an older
- * one is brought up to date, and what is not a ledger of ours is refused. */
-MUST_CHECK bool ledger_schema_prepare(struct ledger *ledger, const char *job, struct err *err);
+/* The connection's settings, then: an empty file becomes a ledger (if `job` isn't NULL; `uuid` NULL:
+ * one is drawn), an older one is brought up to date, and what is not a ledger of ours is refused. */
+MUST_CHECK bool ledger_schema_prepare(struct ledger *ledger, const char *job, const char *uuid,
+                                      struct err *err);
 
 /* ---- ledger_prune.c ---- */
 

@@ -126,7 +126,7 @@ bool ledger_open(const struct ledger_options *options, struct ledger **ledger_ou
     ledger->stopped = options->stopped;
     ledger->stopped_arg = options->stopped_arg;
     if (!resolve(ledger, err) || !ledger_lock(ledger, err) || !open_database(ledger, err) ||
-        !ledger_schema_prepare(ledger, options->create ? options->job : NULL, err) ||
+        !ledger_schema_prepare(ledger, options->create ? options->job : NULL, options->uuid, err) ||
         !load_identity(ledger, options->job, err)) {
         ledger_close(ledger);
         return false;
@@ -142,7 +142,7 @@ bool ledger_open_to_read(const char *path, struct ledger **ledger_out, struct er
 
     ledger->read_only = true;
     if (!resolve(ledger, err) || !open_database(ledger, err) ||
-        !ledger_schema_prepare(ledger, NULL, err) || !load_identity(ledger, NULL, err)) {
+        !ledger_schema_prepare(ledger, NULL, NULL, err) || !load_identity(ledger, NULL, err)) {
         ledger_close(ledger);
         return false;
     }

@@ -15,6 +15,7 @@
 #include "ledger_migrations.h"
 #include "mem.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -167,7 +168,8 @@ static bool draw_uuid(struct ledger *ledger, char uuid[UUID_SIZE], struct err *e
     return true;
 }
 
-static bool add_first_row(struct ledger *ledger, const char *job, struct err *err)
+static bool add_first_row(struct ledger *ledger, const char *job, const char *given,
+                          struct err *err)
 {
     enum { UUID = 1, JOB, CREATED };
     static const char SQL[] =
@@ -177,7 +179,10 @@ static bool add_first_row(struct ledger *ledger, const char *job, struct err *er
     char uuid[UUID_SIZE];
     bool good;
 
-    if (!draw_uuid(ledger, uuid, err)) {
+    if (given != NULL) {
+        assert(strlen(given) == UUID_SIZE - 1);
+        memcpy(uuid, given, UUID_SIZE);
+    } else if (!draw_uuid(ledger, uuid, err)) {
         return false;
     }
     if (sqlite3_prepare_v2(ledger->db, SQL, -1, &statement, NULL) != SQLITE_OK) {
@@ -193,7 +198,7 @@ static bool add_first_row(struct ledger *ledger, const char *job, struct err *er
 }
 
 static bool migrate(struct ledger *ledger, const struct facts *facts, const char *job,
-                    struct err *err)
+                    const char *uuid, struct err *err)
 {
     char sql[SQL_SIZE];
 
@@ -207,10 +212,11 @@ static bool migrate(struct ledger *ledger, const struct facts *facts, const char
     if (!ledger_exec(ledger, sql, err)) {
         return false;
     }
-    return facts->version > 0 || add_first_row(ledger, job, err);
+    return facts->version > 0 || add_first_row(ledger, job, uuid, err);
 }
 
-bool ledger_schema_prepare(struct ledger *ledger, const char *job, struct err *err)
+bool ledger_schema_prepare(struct ledger *ledger, const char *job, const char *uuid,
+                           struct err *err)
 {
     struct facts facts;
 
@@ -231,7 +237,7 @@ bool ledger_schema_prepare(struct ledger *ledger, const char *job, struct err *e
         return true;
     }
     if (!ledger_begin(ledger, err) || !look(ledger, &facts, err) ||
-        !migrate(ledger, &facts, job, err) || !ledger_commit(ledger, err)) {
+        !migrate(ledger, &facts, job, uuid, err) || !ledger_commit(ledger, err)) {
         ledger_rollback(ledger);
         return err_wrap(err, "cannot bring the schema up to date");
     }

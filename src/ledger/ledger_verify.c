@@ -144,7 +144,7 @@ static const struct check CHECKS[] = {
                "b.batch, b.topic, b.partition, "
                "b.fence_offset, o.next_offset) AS finding FROM oncesink_batch_output b "
                "JOIN oncesink_output o USING (topic, partition) WHERE b.fence_offset > "
-               "o.next_offset UNION ALL "
+               "o.next_offset AND b.records IS NULL UNION ALL "
                "SELECT printf('batch %d: delivered to ''%s''[%d], which has no row', b.batch, "
                "b.topic, b.partition) "
                "FROM oncesink_batch_output b LEFT JOIN oncesink_output o USING (topic, partition) "
