@@ -267,7 +267,8 @@ static bool judge_trouble(struct job *job, size_t read, const struct source_take
         return err_set(err, ERR_DECISION, 0,
                        "input '%s'[%d]: offset %" PRId64
                        " is needed next, but the log %s (it ends at %" PRId64
-                       "): truncated by an unclean leader election, or made anew",
+                       "): truncated by an unclean leader election, or made anew; begin with "
+                       "another job.name and ledger to read what it has now",
                        topic, (int)range->partition, found.position,
                        found.diverged ? "has diverged" : "is shorter", found.log_end);
     }

@@ -72,23 +72,24 @@ static bool refuse(const struct job *job, enum found found, const struct provena
         return err_set(
             err, ERR_DECISION, 0,
             "%s was written by this job's name '%s' with another ledger (%s…, ours is "
-            "%.12s…): use that ledger, or another job.name; making a ledger anew from the "
-            "outputs (oncesink-recover rebuild) is not built yet",
+            "%.12s…): use that ledger, or another job.name; if it is lost, move this one away and "
+            "make it anew: oncesink-recover rebuild",
             where, job->config->job_name, provenance->ledger, job->identity.uuid);
     }
     if (found == FOUND_AHEAD) {
         return err_set(err, ERR_DECISION, 0,
                        "the ledger is stale: it has settled batch %" PRId64
                        ", but %s belongs to batch %" PRId64
-                       " of it (an older copy, a restored backup, or a lost tail); start with the "
-                       "newest ledger; oncesink-recover reconcile is not built yet",
+                       " of it (an older copy, a restored backup, or a lost tail): start with the "
+                       "newest ledger, or bring this one up to date: oncesink-recover reconcile",
                        job->identity.settled, where, provenance->batch);
     }
-    return err_set(err, ERR_DECISION, 0,
-                   "a copy of this ledger has run: %s is of batch %" PRId64
-                   ", written by start %s, which this ledger doesn't know; keep one of the two; "
-                   "oncesink-recover reconcile is not built yet",
-                   where, provenance->batch, provenance->incarnation);
+    return err_set(
+        err, ERR_DECISION, 0,
+        "a copy of this ledger has run: %s is of batch %" PRId64
+        ", written by start %s, which this ledger doesn't know: keep one of the two, and "
+        "let it learn of the other: oncesink-recover reconcile",
+        where, provenance->batch, provenance->incarnation);
 }
 
 /* The batch's range that a record came from; false when it is none of them. */
@@ -136,12 +137,14 @@ static bool found_in_doubt(struct look *look, size_t output, const struct proven
         return true; /* our own, acknowledged or on its way */
     }
     if (!range_of(&job->batch, provenance, &range)) {
-        return err_set(err, ERR_DECISION, 0,
-                       "'%s'[%d] offset %" PRId64 " says that it is record '%s'[%d] offset %" PRId64
-                       " of batch %" PRId64
-                       ", which has no such record: a copy of this ledger has run",
-                       span->topic, (int)span->partition, offset, provenance->topic,
-                       (int)provenance->partition, provenance->offset, provenance->batch);
+        return err_set(
+            err, ERR_DECISION, 0,
+            "'%s'[%d] offset %" PRId64 " says that it is record '%s'[%d] offset %" PRId64
+            " of batch %" PRId64
+            ", which has no such record: a copy of this ledger has run; oncesink-recover "
+            "reconcile shows how far",
+            span->topic, (int)span->partition, offset, provenance->topic,
+            (int)provenance->partition, provenance->offset, provenance->batch);
     }
     look->last_ours_ms = look->ends_ms; /* it lies below the end that was told then */
     look->found++;

@@ -139,13 +139,14 @@ static bool judge_input(const struct look_positions *positions, const struct sid
     if (protocol_judge_input(&found) == INPUT_FINE) {
         return source_skip(job->source, side->read, found.position, err);
     }
-    return err_set(err, ERR_DECISION, 0,
-                   "input '%s'[%" PRId32 "] can't be read again from offset %" PRId64
-                   " on (its log begins at %" PRId64 " and ends at %" PRId64
-                   "): with output.provenance=positions only a comparison tells what of batch "
-                   "%" PRId64 " was delivered; oncesink-recover resolve is not built yet",
-                   topic, range->partition, found.position, found.log_start, found.log_end,
-                   job->batch.number);
+    return err_set(
+        err, ERR_DECISION, 0,
+        "input '%s'[%" PRId32 "] can't be read again from offset %" PRId64
+        " on (its log begins at %" PRId64 " and ends at %" PRId64
+        "): with output.provenance=positions only a comparison tells what of batch "
+        "%" PRId64 " was delivered; oncesink-recover resolve --output TOPIC[PARTITION] --assume "
+        "delivered|missing decides it",
+        topic, range->partition, found.position, found.log_start, found.log_end, job->batch.number);
 }
 
 static bool is_aside(const struct batch *batch, size_t range, int64_t offset)
@@ -221,14 +222,17 @@ static bool next_input(const struct look_positions *positions, struct side *side
 static bool refuse_surplus(const struct look *look, const struct readback_span *span,
                            int64_t offset, struct err *err)
 {
-    char found[256] = "a record stands there that no batch of this ledger wrote (or the ledger is "
-                      "an older copy: then start with the newest)";
+    char found[2 * TOPIC_NAME_MAX + 256] =
+        "a record stands there that no batch of this ledger wrote (or the ledger is "
+        "an older copy: oncesink-recover reconcile brings it up to date)";
 
     if (look->job->state != PROTOCOL_IDLE) {
         snprintf(found, sizeof(found),
-                 "batch %" PRId64 " has no more records for that partition; oncesink-recover "
-                 "resolve is not built yet",
-                 look->job->batch.number);
+                 "batch %" PRId64
+                 " has no more records for that partition. Is the ledger an older copy? Then "
+                 "oncesink-recover reconcile; else resolve --output %s[%" PRId32
+                 "] --assume delivered|missing decides what is the job's",
+                 look->job->batch.number, span->topic, span->partition);
     }
     return positions_refuse(span->topic, span->partition, offset, offset + 1, found, err);
 }
@@ -237,13 +241,14 @@ static bool refuse_other(const struct look *look, const struct readback_span *sp
                          const rd_kafka_message_t *input, enum compare_result difference,
                          struct err *err)
 {
-    char found[TOPIC_NAME_MAX + 256];
+    char found[2 * TOPIC_NAME_MAX + 256];
 
     snprintf(found, sizeof(found),
              "the next record of batch %" PRId64 " is '%s'[%" PRId32 "] offset %" PRId64
-             ", and its %s differs; oncesink-recover resolve is not built yet",
+             ", and its %s differs; oncesink-recover resolve --output %s[%" PRId32
+             "] --assume delivered|missing decides it",
              look->job->batch.number, rd_kafka_topic_name(input->rkt), input->partition,
-             input->offset, compare_word(difference));
+             input->offset, compare_word(difference), span->topic, span->partition);
     return positions_refuse(span->topic, span->partition, offset, offset + 1, found, err);
 }
 

@@ -354,20 +354,25 @@ static bool judge(struct mark_writer *writer, struct err *err)
         }
         if (strcmp(they->uuid, we->uuid) != 0 ||
             (!writer->accept_any_incarnation && strcmp(they->incarnation, we->incarnation) != 0)) {
-            return err_set(err, ERR_DECISION, 0,
-                           "group '%s' at %s[%" PRId32 "] carries the mark of ledger %.12s, start "
-                           "%s, batch %" PRId64 "; we are ledger %.12s, start %s: %s",
-                           writer->group, old->topic, old->partition, they->uuid, they->incarnation,
-                           they->batch, we->uuid, we->incarnation,
-                           strcmp(they->uuid, we->uuid) != 0
-                               ? "another job uses this group"
-                               : "another process works on a copy of this ledger");
+            return err_set(
+                err, ERR_DECISION, 0,
+                "group '%s' at %s[%" PRId32 "] carries the mark of ledger %.12s, start "
+                "%s, batch %" PRId64 "; we are ledger %.12s, start %s: %s",
+                writer->group, old->topic, old->partition, they->uuid, they->incarnation,
+                they->batch, we->uuid, we->incarnation,
+                strcmp(they->uuid, we->uuid) != 0
+                    ? "another job uses this group"
+                    : "another process works on a copy of this ledger: end one of the two, "
+                      "then oncesink-recover reconcile");
         }
         if (they->batch > we->batch) {
-            return err_set(err, ERR_DECISION, 0,
-                           "group '%s' at %s[%" PRId32 "] carries the mark of batch %" PRId64
-                           ", we have settled %" PRId64 ": this ledger is older than the group",
-                           writer->group, old->topic, old->partition, they->batch, we->batch);
+            return err_set(
+                err, ERR_DECISION, 0,
+                "group '%s' at %s[%" PRId32 "] carries the mark of batch %" PRId64
+                ", we have settled %" PRId64
+                ": this ledger is older than the group; start with the newest, or bring this "
+                "one up to date: oncesink-recover reconcile",
+                writer->group, old->topic, old->partition, they->batch, we->batch);
         }
     }
     return true;

@@ -67,7 +67,8 @@ static bool refresh_fences(struct job *job, struct err *err)
         if (items[i].offset < output->next) {
             ok = err_set(err, ERR_DECISION, 0,
                          "output '%s'[%d] ends at %" PRId64 ", below the %" PRId64
-                         " that was delivered: cut by an unclean leader election, or made anew",
+                         " that was delivered: cut by an unclean leader election, or made anew; "
+                         "oncesink-recover resolve takes it as it is",
                          output->topic, (int)output->partition, items[i].offset, output->next);
             break;
         }
@@ -133,7 +134,7 @@ static bool check_end(struct job *job, size_t input, const struct ends_item *end
         err, ERR_DECISION, 0,
         "input '%s'[%d] ends at %" PRId64 ", but offset %" PRId64
         " is needed next: truncated by an unclean leader election (leader epoch %d, ours "
-        "%d), or made anew",
+        "%d), or made anew; begin with another job.name and ledger to read what it has now",
         known->topic, (int)known->partition, end->offset, next, (int)end->leader_epoch,
         (int)known->leader_epoch);
 }

@@ -67,12 +67,13 @@ static bool refuse_ahead(const struct job *job, const struct output *output,
 {
     char words[256];
 
-    snprintf(words, sizeof(words),
-             "the ledger has settled batch %" PRId64
-             ", whose last record there stands below %" PRId64 ", and the log ends at %" PRId64
-             ". Is it an older copy, a restored backup? Then start "
-             "with the newest ledger. Is it not",
-             job->identity.settled, found->place, found->log_end);
+    snprintf(
+        words, sizeof(words),
+        "the ledger has settled batch %" PRId64 ", whose last record there stands below %" PRId64
+        ", and the log ends at %" PRId64
+        ". Is it an older copy, a restored backup? Then start with the newest ledger, or bring "
+        "this one up to date: oncesink-recover reconcile. Is it not",
+        job->identity.settled, found->place, found->log_end);
     return positions_refuse(output->topic, output->partition, found->place, found->log_end, words,
                             err);
 }
@@ -80,7 +81,7 @@ static bool refuse_ahead(const struct job *job, const struct output *output,
 static bool judge_output(struct job *job, struct output *output, const struct output_found *found,
                          int64_t *from_out, struct err *err)
 {
-    const char *way_out = "oncesink-recover resolve is not built yet";
+    const char *way_out = "oncesink-recover resolve --assume delivered|missing decides it";
 
     *from_out = found->place;
     switch (protocol_judge_output(found)) {
@@ -119,8 +120,10 @@ static bool judge_output(struct job *job, struct output *output, const struct ou
         return refuse_ahead(job, output, found, err);
     case OUTPUT_MISSING:
         return err_set(err, ERR_DECISION, 0,
-                       "output '%s'[%d] isn't there, but the ledger has delivered to it",
-                       output->topic, (int)output->partition);
+                       "output '%s'[%d] isn't there, but batch %" PRId64
+                       " in doubt goes to it: create it again, or add partitions to it "
+                       "(kafka-topics --alter), then decide what it has: oncesink-recover resolve",
+                       output->topic, (int)output->partition, job->batch.number);
     }
     if (*from_out < found->log_start) {
         *from_out = found->log_start;

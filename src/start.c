@@ -358,7 +358,8 @@ static bool check_batch(struct job *job, struct err *err)
             return err_set(err, ERR_DECISION, 0,
                            "batch %" PRId64
                            " is in doubt and goes to output '%s' with %d partitions, but there are "
-                           "%d now; oncesink-recover resolve is not built yet",
+                           "%d now: create it again, or add partitions to it (kafka-topics "
+                           "--alter), then decide what it has: oncesink-recover resolve",
                            job->batch.number, output->topic, (int)output->partitions,
                            fact == NULL ? 0 : (int)fact->partitions);
         }

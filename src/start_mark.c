@@ -52,8 +52,8 @@ bool start_mark_refuse(const struct job *job, enum mark_verdict verdict,
         return err_set(
             err, ERR_DECISION, 0,
             "group '%s' carries the mark of another ledger (%s, batch %" PRId64
-            "; ours is %s%s): use that ledger, or another job.name; making a lost ledger "
-            "anew (oncesink-recover rebuild) is not built yet",
+            "; ours is %s%s): use that ledger, or another job.name; if it is lost, move this "
+            "one away and make it anew: oncesink-recover rebuild",
             group, mark->uuid, mark->batch, job->identity.uuid,
             job->identity.settled == 0 ? ", which is new" : "");
     }
@@ -61,14 +61,14 @@ bool start_mark_refuse(const struct job *job, enum mark_verdict verdict,
         return err_set(err, ERR_DECISION, 0,
                        "the ledger is stale: it has settled batch %" PRId64
                        ", but group '%s' carries its mark of batch %" PRId64
-                       " (an older copy, a restored backup, or a lost tail); start with the newest "
-                       "ledger; oncesink-recover reconcile is not built yet",
+                       " (an older copy, a restored backup, or a lost tail): start with the newest "
+                       "ledger, or bring this one up to date: oncesink-recover reconcile",
                        job->identity.settled, group, mark->batch);
     }
     return err_set(err, ERR_DECISION, 0,
                    "a copy of this ledger has run: group '%s' carries the mark of batch %" PRId64
-                   " written by start %s, which this ledger doesn't know; keep one of the two; "
-                   "oncesink-recover reconcile is not built yet",
+                   " written by start %s, which this ledger doesn't know: keep one of the two, and "
+                   "let it learn of the other: oncesink-recover reconcile",
                    group, mark->batch, mark->incarnation);
 }
 

@@ -6,6 +6,10 @@
 
 #include <stdio.h>
 
+static const struct recover_usage USAGE = {
+    .doc = "Prints how far the job is, what is in doubt and what happened last.",
+};
+
 int cmd_status(int argc, char **argv)
 {
     struct recover_arguments arguments;
@@ -13,8 +17,7 @@ int cmd_status(int argc, char **argv)
     struct err err = {0};
     bool good;
 
-    recover_parse(argc, argv, "Prints how far the job is, what is in doubt and what happened last.",
-                  &arguments);
+    recover_parse(argc, argv, &USAGE, &arguments);
     if (!ledger_open_to_read(arguments.ledger, &ledger, &err)) {
         return recover_failed(&err);
     }

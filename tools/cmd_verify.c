@@ -28,6 +28,12 @@ static void print_finding(void *arg, const char *check, const char *finding, con
     output->printed++;
 }
 
+static const struct recover_usage USAGE = {
+    .doc = "Checks the file and what must hold in it. Prints one line for each finding and exits "
+           "with 2 when there are any, with 0 when the ledger is sound, with 65 when it can't be "
+           "looked at.",
+};
+
 int cmd_verify(int argc, char **argv)
 {
     struct recover_arguments arguments;
@@ -37,12 +43,7 @@ int cmd_verify(int argc, char **argv)
     int64_t count = 0;
     bool good;
 
-    recover_parse(
-        argc, argv,
-        "Checks the file and what must hold in it. Prints one line for each finding and exits with "
-        "2 when "
-        "there are any, with 0 when the ledger is sound, with 65 when it can't be looked at.",
-        &arguments);
+    recover_parse(argc, argv, &USAGE, &arguments);
     if (!ledger_open_to_read(arguments.ledger, &ledger, &err)) {
         return recover_failed(&err);
     }

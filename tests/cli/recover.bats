@@ -115,7 +115,8 @@ run_it() {
 }
 
 @test "bad usage exits with 64, help and version with 0" {
-    for line in "" "nothing" "verify" "verify a b" "status --nothing a"; do
+    for line in "" "nothing" "verify" "verify a b" "status --nothing a" "verify --yes a" "backup a" "backup a b c" \
+        "backup --yes a b" "reconcile a" "rebuild a" "resolve a" "reconcile --assume missing a b" "resolve --assume so a b"; do
         run_it $line
         [ "$status" -eq 64 ]
         [ -n "$complaints" ]
@@ -123,11 +124,83 @@ run_it() {
     done
     run_it --help
     [ "$status" -eq 0 ]
-    [[ $output == *status*verify* ]]
+    [[ $output == *status*verify*backup*resolve*reconcile*rebuild* ]]
     run_it verify --help
     [ "$status" -eq 0 ]
     [[ $output == *--json* ]]
+    for command in resolve reconcile rebuild; do
+        run_it $command --help
+        [ "$status" -eq 0 ]
+        [[ $output == *"LEDGER CONF"*"--yes"*"Exit: "* ]]
+    done
+    run_it resolve --help
+    [[ $output == *"--assume=delivered|missing"*"--output=TOPIC[PARTITION]"* ]]
     run_it --version
     [ "$status" -eq 0 ]
     [[ $output == "oncesink-recover "* ]]
+}
+
+@test "a backup is one file, sound, and never written over another" {
+    make_ledger job.db
+    run_it backup job.db copy.db
+    [ "$status" -eq 0 ]
+    [[ $output == *"sound"*"oncesink-recover reconcile copy.db CONF"* ]]
+    [ "$(stat -c %a copy.db)" = 640 ]
+    [ ! -e copy.db-wal ]
+    run_it verify copy.db
+    [ "$output" = sound ]
+    before=$(sha256sum copy.db)
+    run_it backup --json job.db copy.db
+    [ "$status" -eq 64 ]
+    [[ $complaints == *"copy.db is there already"* ]]
+    [ "$before" = "$(sha256sum copy.db)" ]
+    run_it backup --json job.db other.db
+    [ "$(sqlite3 :memory: "SELECT json_extract('$output', '\$.sound')")" = 1 ]
+    run_it backup job.db nowhere/copy.db
+    [ "$status" -eq 1 ]
+}
+
+@test "a backup of what isn't sound says so" {
+    make_ledger job.db
+    sqlite3 job.db "UPDATE oncesink_ledger SET total_set_aside = 2"
+    run_it backup job.db copy.db
+    [ "$status" -eq 2 ]
+    [[ $complaints == *"the total of records set aside is 2"* ]]
+    [ -e copy.db ]
+}
+
+@test "what mends a ledger looks at its settings and its lock first" {
+    make_ledger job.db
+    printf '%s\n' "job.name = orders" "bootstrap.servers = 127.0.0.1:1" "input.topics = a" >good.conf
+    printf '%s\n' "job.name = others" "bootstrap.servers = 127.0.0.1:1" "input.topics = a" >other.conf
+    echo "nonsense = 1" >bad.conf
+    for command in resolve reconcile; do
+        run_it $command job.db nowhere.conf
+        [ "$status" -eq 78 ]
+        run_it $command job.db bad.conf
+        [ "$status" -eq 78 ]
+        [[ $complaints == *"bad.conf:1"* ]]
+        run_it $command job.db other.conf
+        [ "$status" -eq 78 ]
+        [[ $complaints == *"belongs to the job 'orders'"* ]]
+        run_it $command nowhere.db good.conf
+        [ "$status" -eq 65 ]
+        [ ! -e nowhere.db ]
+    done
+    run_it rebuild job.db good.conf
+    [ "$status" -eq 64 ]
+    [[ $complaints == *"nothing is written over"* ]]
+    touch job.db.lock
+    coproc flock_it { exec python3 -c "
+import fcntl, os, struct, sys
+file = open('job.db.lock', 'r+')
+fcntl.fcntl(file, 37, struct.pack('hhqqi', fcntl.F_WRLCK, 0, 0, 0, 0))
+print('locked', flush=True)
+sys.stdin.read()"; }
+    read -r answer <&"${flock_it[0]}"
+    [ "$answer" = locked ]
+    run_it reconcile job.db good.conf
+    [ "$status" -eq 75 ]
+    [[ $complaints == *"holds its lock"* ]]
+    exec {flock_it[1]}>&-
 }

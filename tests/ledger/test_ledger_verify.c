@@ -204,7 +204,7 @@ static void each_damage_is_found(void **state)
         {"UPDATE oncesink_output SET records = 3 WHERE partition = 1",
          "partition totals: output 'out'[1] counts 3 records"},
         {"UPDATE oncesink_output SET next_offset = 11 WHERE partition = 1",
-         "fences: batch 5: the fence of 'out'[1] is 50, its next offset 11"},
+         "fences: batch 2: the fence of 'out'[1] is 20, its next offset 11"},
         {"DELETE FROM oncesink_output WHERE partition = 2",
          "fences: batch 1: delivered to 'out'[2], which has no row"},
         {"UPDATE oncesink_batch_output SET topic = 'x' WHERE batch = 5 AND partition = 2",
