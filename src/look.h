@@ -52,8 +52,8 @@ MUST_CHECK bool look_add_by_place(struct look *look, size_t output, int64_t from
 MUST_CHECK bool look_extend(struct look *look, struct err *err);
 
 /* Reads every span to its end. ERR_DECISION: the ledger is stale, a copy of it or another one has
- * written; where records are known by their places, anybody else. A record that is there twice becomes an event (but for LOOK_BACK, where it is counted:
- * the check that follows names it). */
+ * written; where records are known by their places, anybody else. A record that is there twice
+ * becomes an event (but for LOOK_BACK, where it is counted: the check that follows names it). */
 MUST_CHECK bool look_read(struct look *look, struct err *err);
 
 #endif

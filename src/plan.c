@@ -4,8 +4,8 @@
  *     → under way
  *
  * Nothing in memory changes before the plan is durable, but for the tick, which is taken once, and
- * the ends seen, which are for people. What can go wrong: brokers are away (waited for), an end lies below what was read (judged), the ledger
- * can't be written. */
+ * the ends seen, which are for people. What can go wrong: brokers are away (waited for), an end
+ * lies below what was read (judged), the ledger can't be written. */
 #include "plan.h"
 
 #include "batch_plan.h"

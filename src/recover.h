@@ -24,8 +24,8 @@ MUST_CHECK bool recover_prepare(struct job *job, struct err *err);
  * ledger, an output shorter than expected. */
 MUST_CHECK bool recover_look(struct job *job, struct err *err);
 
-/* Transactional, with a batch in doubt (state IN_DOUBT), whatever the mark says: its outputs are the
- * topics that they were, and no shorter (R8). */
+/* Transactional, with a batch in doubt (state IN_DOUBT), whatever the mark says: its outputs are
+ * the topics that they were, and no shorter (R8). */
 MUST_CHECK bool recover_judge_outputs(struct job *job, struct err *err);
 
 /* Transactional, and the group carries no mark: what the outputs say, read_committed (O3, O4). A

@@ -1,8 +1,8 @@
 /* What the service manager is told.
  *
  * The protocol is one datagram of NAME=VALUE lines to an AF_UNIX socket, a path or (with a leading
- * @) an abstract name. systemd documents it as stable and made for being spoken directly; libsystemd
- * would bring four more libraries into an idle process for it. */
+ * @) an abstract name. systemd documents it as stable and made for being spoken directly;
+ * libsystemd would bring four more libraries into an idle process for it. */
 #include "service_notify.h"
 
 #include "log.h"

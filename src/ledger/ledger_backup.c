@@ -2,8 +2,8 @@
  *
  * SQLite's own backup, in one step: it reads one moment of the database under a read transaction,
  * which holds up nobody in WAL mode; in several steps it would begin anew with every commit of the
- * service. The copy is set to a rollback journal, so that one file is all of it: the next owner sets
- * it to WAL again. */
+ * service. The copy is set to a rollback journal, so that one file is all of it: the next owner
+ * sets it to WAL again. */
 #include "ledger_internal.h"
 #include "ledger_repair.h"
 

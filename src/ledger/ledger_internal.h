@@ -158,8 +158,9 @@ bool ledger_damaged(const struct ledger *ledger, struct err *err, const char *fo
 
 /* ---- ledger_schema.c ---- */
 
-/* The connection's settings, then: an empty file becomes a ledger (if `job` isn't NULL; `uuid` NULL:
- * one is drawn), an older one is brought up to date, and what is not a ledger of ours is refused. */
+/* The connection's settings, then: an empty file becomes a ledger (if `job` isn't NULL; `uuid`
+ * NULL: one is drawn), an older one is brought up to date, and what is not a ledger of ours is
+ * refused. */
 MUST_CHECK bool ledger_schema_prepare(struct ledger *ledger, const char *job, const char *uuid,
                                       struct err *err);
 

@@ -1,8 +1,8 @@
 /* What a person's decision does to a ledger.
  *
- * A ledger that was left behind has rows of batches that never were, or were finished otherwise: they
- * would contradict the numbers that are true now. So ledger_renumber drops them as pruning does;
- * what stays are positions, totals, events, incarnations and records put aside. */
+ * A ledger that was left behind has rows of batches that never were, or were finished otherwise:
+ * they would contradict the numbers that are true now. So ledger_renumber drops them as pruning
+ * does; what stays are positions, totals, events, incarnations and records put aside. */
 #include "ledger_repair.h"
 
 #include "ledger_internal.h"
