@@ -17,8 +17,8 @@
  * idempotent     T isn't proved whole by a mark of T: it becomes a batch in doubt with the ranges
  *                [from, until). The next start reads it back and delivers what is missing of it, by
  *                output partition (R4), as after any crash.
- * transactional  what is committed of a source is a prefix of it over all outputs, so until is exact
- *                and nothing is in doubt. A mark is as exact, and in the same transaction.
+ * transactional  what is committed of a source is a prefix of it over all outputs, so until is
+ *                exact and nothing is in doubt. A mark is as exact, and in the same transaction.
  *
  * This needs every record of a batch above the ledger's (or above the mark's) to be there still:
  * `lost` outputs are judged, and whatever isn't proved is refused. */

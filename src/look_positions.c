@@ -2,7 +2,7 @@
  *
  *     output, from the fence     o₀    o₁    o₂    o₃ …   each offset in turn, none left out
  *                                │ =   │ =   │ =   │ ≠ → somebody else's: stop
- *     input, read again          i₀    i₁    i₃    i₄ …   i₂ was put aside: it isn't in the sequence
+ *     input, read again          i₀    i₁    i₃    i₄ …   i₂ was put aside: it isn't among them
  *
  * Both sides stream: an input record is taken when an output record is there to be compared with
  * it, so that a batch of any size takes little memory, and reading goes on behind the last match

@@ -130,7 +130,8 @@ static void note_failure(struct sink *sink, const rd_kafka_message_t *message, s
                rd_kafka_err2str(message->err));
 }
 
-/* What lies between our records there isn't ours (R7), and what comes next can't be told from it. */
+/* What lies between our records there isn't ours (R7), and what comes next can't be told from
+ * it. */
 static void note_gap(struct sink *sink, const struct output *place, int64_t offset)
 {
     char found[128];

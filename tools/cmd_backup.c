@@ -2,7 +2,7 @@
  *
  * The copy is looked through as `verify` does before it is called good. It is as old as its moment:
  * a job that is started from it after the true ledger has gone on would deliver again what was
- * delivered since, so the service refuses that, and `reconcile` brings the copy up to date first. */
+ * delivered since, so the service refuses that; `reconcile` brings the copy up to date first. */
 #include "recover.h"
 
 #include "ledger.h"

@@ -1,11 +1,11 @@
-/* oncesink-recover rebuild LEDGER CONF: the ledger is lost. Makes a new one at LEDGER, where none may
- * be, from the group's marks and the outputs' headers.
+/* oncesink-recover rebuild LEDGER CONF: the ledger is lost. Makes a new one at LEDGER, where none
+ * may be, from the group's marks and the outputs' headers.
  *
  * It is the same ledger again: its uuid stands in the marks (the first 12 digits of it in the
  * headers; if no mark is left, the others are drawn anew, which nobody can notice). The starts that
- * were found are known to it, numbers go on above everything found, and the positions are those that
- * are proved (evidence.h): with the marks there, the outputs are read back to the first batch that
- * they account for; without, from their logs' beginnings. What can't come back: past batches,
+ * were found are known to it, numbers go on above everything found, and the positions are those
+ * that are proved (evidence.h): with the marks there, the outputs are read back to the first batch
+ * that they account for; without, from their logs' beginnings. What can't come back: past batches,
  * totals, events, and the ledger's own copy of records put aside (their error topics have them). */
 #include "recover.h"
 
@@ -50,8 +50,8 @@ static bool nothing_there(const char *path, struct err *err)
     return errno == ENOENT || err_set(err, ERR_USAGE, errno, "%s: %s", path, strerror(errno));
 }
 
-/* Input partitions of which neither a mark nor a record tells. With a mark they were added after it,
- * and the service takes them up at their beginning. */
+/* Input partitions of which neither a mark nor a record tells. With a mark they were added after
+ * it, and the service takes them up at their beginning. */
 static bool judge_silent(const struct rebuilding *it, struct err *err)
 {
     const struct mend *mend = &it->mend;

@@ -5,17 +5,17 @@
  *
  *     delivered   it was there and is gone by somebody's wish: not sent again. If it wasn't, it is
  *                 lost
- *     missing     it wasn't there, or is to be there again: sent again. If it was there and somebody
- *                 has read it, he reads it twice
+ *     missing     it wasn't there, or is to be there again: sent again. If it was there and
+ *                 somebody has read it, he reads it twice
  *
  * With output.provenance=positions the service also stops at an output that it can't compare with
  * the input (somebody else's record, or input that is gone); that one is decided when it is named:
  * of its records nothing tells, so `missing` doubles what was there.
  *
- * What can be told is told, and not decided (resolve_look.c). The decision is put into the ledger as
- * a long batch's checkpoint is: progress by source and output, and a fence behind what was read; the
- * next start finishes the batch by its ordinary recovery. An output that merely ends too early, with
- * nothing in doubt, is taken as it is: what is gone of settled batches isn't sent again. */
+ * What can be told is told, and not decided (resolve_look.c). The decision is put into the ledger
+ * as a long batch's checkpoint is: progress by source and output, and a fence behind what was read;
+ * the next start finishes the batch by its ordinary recovery. An output that merely ends too early,
+ * with nothing in doubt, is taken as it is: what is gone of settled batches isn't sent again. */
 #include "resolve.h"
 
 #include "ledger_repair.h"

@@ -44,8 +44,8 @@ MUST_CHECK bool mend_take_unknown(struct mend *mend, struct err *err);
 MUST_CHECK bool mend_check_fit(const struct mend *mend, struct err *err);
 
 /* Records are known by their places alone, in the ledger's last batch and by the settings. Then,
- * after mend_scan: the outputs hold more than the ledger and its batch in doubt account for; and the
- * result, instead of evidence_conclude's (mend_place.c). */
+ * after mend_scan: the outputs hold more than the ledger and its batch in doubt account for; and
+ * the result, instead of evidence_conclude's (mend_place.c). */
 bool mend_by_place(const struct mend *mend);
 bool mend_is_behind_places(const struct mend *mend);
 MUST_CHECK bool mend_conclude_places(struct mend *mend, struct err *err);

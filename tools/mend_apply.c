@@ -1,5 +1,6 @@
-/* Putting into the ledger what is concluded of marks and outputs, in the order that the ledger's own
- * rules want: numbers, positions, then the batch in doubt; all in one transaction, with an event. */
+/* Putting into the ledger what is concluded of marks and outputs, in the order that the ledger's
+ * own rules want: numbers, positions, then the batch in doubt; all in one transaction, with an
+ * event. */
 #include "mend.h"
 
 #include "ledger_repair.h"

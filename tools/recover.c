@@ -1,7 +1,7 @@
-/* oncesink-recover COMMAND LEDGER …: looks into a ledger, whether the service runs or not; and mends
- * it by a person's decision, while the service doesn't run. What changes something says first what
- * it would do, and does it with --yes only. Answers on stdout, trouble on stderr; exit codes are
- * those of all our programs (0 done, 1 failed, 2 looked and it isn't so, 64 usage, 65 ledger
+/* oncesink-recover COMMAND LEDGER …: looks into a ledger, whether the service runs or not; and
+ * mends it by a person's decision, while the service doesn't run. What changes something says first
+ * what it would do, and does it with --yes only. Answers on stdout, trouble on stderr; exit codes
+ * are those of all our programs (0 done, 1 failed, 2 looked and it isn't so, 64 usage, 65 ledger
  * unusable, 75 the service runs or no broker answers, 77 it can't be decided so, 78 settings). */
 #include "recover.h"
 

@@ -10,8 +10,8 @@
  * headers and timestamp, by an idempotent producer with one request in flight, as the product does;
  * but it remembers nothing: no ledger, no plan, no recovery. With --header each record gets one
  * header more, as long as the product's. With --transactional each batch is a transaction that
- * carries the offsets of all partitions, as the product's; ID is its transactional.id and its group.
- * -X goes to both clients. Prints one line of JSON. */
+ * carries the offsets of all partitions, as the product's; ID is its transactional.id and its
+ * group. -X goes to both clients. Prints one line of JSON. */
 #include <librdkafka/rdkafka.h>
 
 #include <inttypes.h>

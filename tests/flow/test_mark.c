@@ -52,7 +52,8 @@ static void a_mark_is_read_as_it_was_written(void **state)
     struct mark_item items[PARTITIONS];
     struct err err = {.kind = ERR_NONE};
 
-    assert_true(mark_read(ask, "round", MARK_AS_IT_IS, items_at(items, 0), PARTITIONS, &patience, &err));
+    assert_true(
+        mark_read(ask, "round", MARK_AS_IT_IS, items_at(items, 0), PARTITIONS, &patience, &err));
     for (int32_t i = 0; i < PARTITIONS; i++) {
         assert_int_equal(items[i].offset, -1);
         assert_false(items[i].ours);
@@ -64,7 +65,8 @@ static void a_mark_is_read_as_it_was_written(void **state)
         assert_int_equal(mark_written(writer), batch);
         assert_false(mark_moved(writer));
     }
-    assert_true(mark_read(ask, "round", MARK_AS_IT_IS, items_at(items, 0), PARTITIONS, &patience, &err));
+    assert_true(
+        mark_read(ask, "round", MARK_AS_IT_IS, items_at(items, 0), PARTITIONS, &patience, &err));
     for (int32_t i = 0; i < PARTITIONS; i++) {
         assert_int_equal(items[i].offset, 300 + i);
         assert_true(items[i].ours);
@@ -77,8 +79,8 @@ static void a_mark_is_read_as_it_was_written(void **state)
     client_free(ask, "test");
 }
 
-/* The client gives up a question to a coordinator that is away, and looks for the coordinator all the
- * same: what it does when that one is found must not touch what is over. */
+/* The client gives up a question to a coordinator that is away, and looks for the coordinator all
+ * the same: what it does when that one is found must not touch what is over. */
 static void a_question_given_up_is_over_when_the_coordinator_comes_back(void **state)
 {
     struct mock *mock = *state;
@@ -204,7 +206,8 @@ static void offsets_that_somebody_moved_are_told_once_and_written_over(void **st
     assert_true(finish(writer, &err));
     assert_true(mark_moved(writer));
     assert_false(mark_moved(writer));
-    assert_true(mark_read(ask, "moved", MARK_AS_IT_IS, items_at(items, 0), PARTITIONS, &patience, &err));
+    assert_true(
+        mark_read(ask, "moved", MARK_AS_IT_IS, items_at(items, 0), PARTITIONS, &patience, &err));
     assert_int_equal(items[1].offset, 21);
     mark_writer_free(writer);
     client_free(ask, "test");
@@ -258,7 +261,8 @@ static void without_a_coordinator_nothing_waits(void **state)
     mock_away(mock, 1);
     patience = mock_stop_after(300);
     begun_ms = wait_now_ms();
-    assert_false(mark_read(ask, "away", MARK_AS_IT_IS, items_at(items, 0), PARTITIONS, &patience, &err));
+    assert_false(
+        mark_read(ask, "away", MARK_AS_IT_IS, items_at(items, 0), PARTITIONS, &patience, &err));
     assert_int_equal(err.kind, ERR_STOPPED);
     assert_true(wait_now_ms() - begun_ms < 500);
     mark_begin(writer, 1, items_at(items, 10), PARTITIONS, true);
