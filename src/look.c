@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { OPEN_WAIT_MS = 100 };
+
 void look_init(struct look *look, struct job *job, enum look_purpose purpose)
 {
     *look = (struct look){
@@ -199,28 +201,79 @@ static bool on_found(void *arg, size_t span_index, const rd_kafka_message_t *mes
     return false;
 }
 
+static void place_items(const struct look *look, struct ends_item *items)
+{
+    for (size_t i = 0; i < look->count; i++) {
+        items[i] = (struct ends_item){.topic = look->spans[i].topic,
+                                      .partition = look->spans[i].partition};
+    }
+}
+
+/* A span that ends above the last stable offset: some transaction is open there. −1 = none. */
+static int64_t find_open(const struct look *look, const struct ends_item *stable)
+{
+    for (size_t i = 0; i < look->count; i++) {
+        const struct readback_span *span = &look->spans[i];
+
+        if (span->from < span->until && span->until > stable[i].offset) {
+            return (int64_t)i;
+        }
+    }
+    return -1;
+}
+
+/* Until nothing below the spans' ends is undecided: each transaction ends within its time-out. */
+static bool wait_for_stable(struct look *look, struct ends_item *items,
+                            const struct patience *patience, struct err *err)
+{
+    struct job *job = look->job;
+    bool told = false;
+    int64_t open;
+
+    for (;;) {
+        place_items(look, items);
+        if (!ends_get(job->ask, ENDS_COMMITTED, items, look->count, patience, err)) {
+            return false;
+        }
+        open = find_open(look, items);
+        if (open < 0) {
+            return true;
+        }
+        if (!told) {
+            log_warning("output '%s'[%d]: a transaction is open at offset %" PRId64
+                        "; waiting for its end, since what is ours may stand behind it",
+                        items[open].topic, (int)items[open].partition, items[open].offset);
+            told = true;
+        }
+        job_wait(job, OPEN_WAIT_MS);
+        if (!job_meanwhile(job, err)) {
+            return false;
+        }
+        if (patience->stopped(patience->arg)) {
+            return err_set(err, ERR_STOPPED, 0, "asked to stop while a transaction was open");
+        }
+    }
+}
+
 /* To the log's end, not to the last stable offset: what is ours may be committed above the start of
- * a stranger's transaction, which ends within its time-out at the latest. A new ledger doesn't wait
- * for that. */
+ * a stranger's transaction. A new ledger doesn't wait for that one's end. */
 static bool read_committed(struct look *look, const struct patience *patience, struct err *err)
 {
     struct job *job = look->job;
     struct ends_item *items = mem_array(look->count, sizeof(*items));
     struct readback *readback = NULL;
+    bool is_new = job->identity.batch == 0;
     bool ok;
 
-    for (size_t i = 0; i < look->count; i++) {
-        items[i] = (struct ends_item){.topic = look->spans[i].topic,
-                                      .partition = look->spans[i].partition};
-    }
-    ok = ends_get(job->ask, job->identity.batch > 0 ? ENDS_LAST : ENDS_COMMITTED, items,
-                  look->count, patience, err);
+    place_items(look, items);
+    ok = ends_get(job->ask, is_new ? ENDS_COMMITTED : ENDS_LAST, items, look->count, patience, err);
     for (size_t i = 0; ok && i < look->count; i++) {
         struct readback_span *span = &look->spans[i];
 
         span->until = items[i].offset > span->from ? items[i].offset : span->from;
     }
-    ok = ok && readback_new(job->config, true, &readback, err) &&
+    ok = ok && (is_new || wait_for_stable(look, items, patience, err)) &&
+         readback_new(job->config, true, &readback, err) &&
          readback_read(readback, look->spans, look->count, on_found, look, patience, err);
     readback_free(readback);
     free(items);

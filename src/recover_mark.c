@@ -303,9 +303,10 @@ static bool write_marks(struct job *job, struct marks *marks, struct err *err)
 
 static bool note_absent(struct job *job, struct err *err)
 {
-    log_warning("group '%s' carries no mark (expired, reset, or the input was made anew): asking "
-                "the outputs",
-                job->config->group_id);
+    log_warning(
+        "group '%s' carries no mark of a transaction (expired, reset, or the input was made "
+        "anew): asking the outputs",
+        job->config->group_id);
     return ledger_event(job->ledger, EVENT_MARK, 0, clock_wall_ms(&job->clock), err,
                         "group '%s' carries no mark", job->config->group_id);
 }

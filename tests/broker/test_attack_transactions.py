@@ -4,6 +4,7 @@ change under a batch in doubt, modes that change back and forth."""
 import os
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import time
@@ -12,7 +13,7 @@ import pytest
 
 from kills import assert_counts_agree
 from proxy import Api, cut_after, delay, hold
-from service import SLOWNESS, program
+from service import SLOWNESS, Service, program
 from wire import errors, is_commit
 
 FULL = os.environ.get("ONCESINK_FULL") == "1"
@@ -52,8 +53,11 @@ def marks(job):
 
 
 def ends_well(job, count, **how):
-    """Records, ledger and marks agree; nothing is in doubt; the ledger is sound."""
+    """Records, ledger and marks agree; nothing is in doubt; the ledger is sound, and knows whoever wrote."""
     job.assert_exactly_once(count, **how)
+    known = {row[0] for row in job.service.rows("SELECT incarnation FROM oncesink_incarnation")}
+    assert {each["metadata"].split("/")[1] for partitions in
+            job.topics("group_offsets", group=job.name).values() for each in partitions.values()} <= known
     assert_counts_agree(job)
     assert events(job, "double") == []
     settled = job.service.one("SELECT max(batch) FROM batches WHERE state = 'settled'")[0]
@@ -238,7 +242,9 @@ def test_the_outputs_are_asked_behind_a_strangers_open_transaction(new_job, topi
         assert job.service.wait() == -9, job.service.log_tail()
         topics("delete_group", group=job.name)
         job.service.start("--until-end", ready=False)
-        time.sleep(3)
+        job.service.await_log("a transaction is open")
+        time.sleep(10)      # longer than a reader waits before it takes a tail for compacted
+        assert job.service.running(), job.service.log_tail()
     finally:
         stranger.stop()
         stranger.result()
@@ -490,3 +496,113 @@ def test_brokers_that_die_in_every_phase(new_job, kafka):
     job.await_relayed(fed, timeout_s=120)
     job.service.stop()
     ends_well(job, fed)
+
+
+# ---- owners
+
+def test_a_copy_that_runs_beside_its_original_doubles_nothing(new_job, tmp_path):
+    """Each fences the other, until a mark of the one ends the other."""
+    job = new_job(settings={**MODE, "batch.interval.ms": 100})
+    job.feed(300)
+    job.service.start()
+    job.await_relayed(300)
+    until(lambda: not job.service.in_doubt(), job)
+    copy = Service(tmp_path / "copy", {**job.service.settings, "ledger.path": tmp_path / "copy.db"})
+    with sqlite3.connect(job.service.ledger) as from_, sqlite3.connect(tmp_path / "copy.db") as to:
+        from_.backup(to)
+    fed = 300
+    try:
+        copy.start()
+        deadline = time.monotonic() + 60 * SLOWNESS
+        while job.service.running() and copy.running():
+            assert time.monotonic() < deadline, job.service.log_tail() + copy.log_tail()
+            job.feed(300, first=fed)
+            fed += 300
+            time.sleep(0.3)
+        ended, other = (copy, job.service) if not copy.running() else (job.service, copy)
+        assert ended.wait() == 77, ended.log_tail()
+        assert "copy of this ledger" in ended.log() or "stale" in ended.log(), ended.log_tail()
+        until(lambda: job.tally()["records"] >= fed, job if other is job.service else SimpleJob(other))
+        other.stop()
+    finally:
+        copy.close()
+    job.assert_exactly_once(fed)
+
+
+class SimpleJob:
+    def __init__(self, service):
+        self.service = service
+
+
+def test_a_process_that_stood_still_longer_than_its_transaction_lasts(new_job):
+    job = new_job(settings={**MODE, "producer.transaction.timeout.ms": 2000})
+    job.feed(6000)
+    job.service.start(delay_us=500)
+    seen = 0
+    for _ in range(2):
+        until(lambda: job.tally()["records"] > seen, job)
+        job.service.signal(signal.SIGSTOP)
+        time.sleep(14)      # the broker looks every 10 s
+        job.service.signal(signal.SIGCONT)
+        seen = job.tally()["records"]
+    job.await_relayed(6000)
+    job.service.stop()
+    ends_well(job, 6000)
+
+
+def test_other_ids_with_a_transaction_open_wait_for_its_end(new_job):
+    """Nothing fences the dead producer then, and no group says what it has committed."""
+    job = new_job(inputs={"in": 1}, outputs={"out": 1}, settings=SLICED)
+    job.feed(6000)
+    job.service.start(delay_us=500, failpoint="transaction-before-commit:kill@3", ready=False)
+    assert job.service.wait(60) == -9, job.service.log_tail()
+    job.service.settings.update({"transactional.id": f"{job.name}-other", "group.id": f"{job.name}-other"})
+    assert job.service.run("--until-end") == 0, job.service.log_tail()
+    job.assert_exactly_once(6000)
+    assert_counts_agree(job)
+
+
+# ---- inputs
+
+def test_batches_without_a_readable_record_move_the_mark(new_job, topics):
+    job = new_job(inputs={"in": 1}, outputs={"out": 1}, settings={**MODE, "batch.max.records": 20,
+                                                                  "batch.interval.ms": 50})
+    job.feed(300, transaction=50, abort_every=2)
+    assert job.service.run("--until-end", failpoint="transaction-before-commit:kill@4") == -9
+    assert job.service.run("--until-end", failpoint="settle-before-commit:kill@3") == -9
+    assert job.service.run("--until-end") == 0, job.service.log_tail()
+    assert job.service.one("SELECT count(*) FROM batches WHERE records = 0")[0] >= 3
+    ends_well(job, 300)
+
+
+def test_partitions_are_added_under_a_running_job(new_job, topics):
+    job = new_job(inputs={"in": 2}, outputs={"out": 2}, settings=SLICED)
+    topic, out = f"{job.name}-in", f"{job.name}-out"
+    job.feed(200)
+    job.service.start(delay_us=300)
+    job.await_relayed(200)
+    topics("add_partitions", topic=topic, count=4)
+    topics("add_partitions", topic=out, count=3)
+    time.sleep(6)       # partitions are counted every 5 s
+    topics("feed", topics={topic: [0, 1, 2, 3]}, count=8000, seed=5, first=1000)
+    await_slices(job, 1)
+    job.service.kill()
+    assert job.service.run("--until-end") == 0, job.service.log_tail()
+    assert job.tally()["records"] == 8200
+    assert_counts_agree(job)
+    assert {int(number): offset for number, (offset, _) in raw_offsets(job).items()} == {
+        0: 2100, 1: 2100, 2: 2000, 3: 2000}
+
+
+# ---- stops while something waits
+
+def test_a_stop_is_served_while_earlier_producers_are_fenced(new_job, peer, proxied):
+    kafka, proxy = proxied
+    job = new_job(at=peer.at(kafka.bootstrap),
+                  settings={**MODE, "bootstrap.servers": kafka.proxied_bootstrap})
+    rule = proxy.add(delay(answer_s=300), api=Api.INIT_PRODUCER_ID, client=job.name, times=None)
+    job.service.start()
+    rule.await_hits()
+    time.sleep(1.5)
+    job.service.terminate()
+    assert job.service.wait(15 * SLOWNESS) == 0, job.service.log_tail()
