@@ -126,17 +126,16 @@ static bool choose_one(struct look *look, size_t place, int64_t log_start, int64
     bool doubt = job->state == PROTOCOL_IN_DOUBT;
     bool in_doubt = doubt && output->fenced;
     bool told = in_doubt && job_by_mark(job) && !look->committed;
-    /* What is to be read begins at the lower of the two; what must be there, at the higher. */
-    bool before =
-        told ? output->fence > output->next
-             : in_doubt && (output->positions || output->next < 0 || output->fence < output->next);
+    /* What must be there begins at the fence, which a checkpoint raises above `next` (told: at the
+     * higher of the two); what is to be read, at the lower. */
+    bool at_fence = told ? output->fence > output->next : in_doubt;
     struct output_found found = {
         .in_doubt = in_doubt,
         .exists = true,
         .other_id = fact != NULL && fact->topic_id[0] != '\0' && output->topic_id[0] != '\0' &&
                     strcmp(fact->topic_id, output->topic_id) != 0,
         .told = told,
-        .place = before ? output->fence : output->next,
+        .place = at_fence ? output->fence : output->next,
         .log_start = log_start,
         .log_end = log_end,
         .exact = output->positions && !in_doubt && (doubt || job->identity.settled_by_place),
@@ -145,6 +144,9 @@ static bool choose_one(struct look *look, size_t place, int64_t log_start, int64
 
     if (!judge_output(job, output, &found, &from, err)) {
         return false;
+    }
+    if (at_fence && !told && !output->positions && output->next >= 0 && output->next < from) {
+        from = output->next > log_start ? output->next : log_start;
     }
     if (output->positions && doubt && (in_doubt || output->next >= 0)) {
         return look_add_by_place(look, place, from, log_end, err);

@@ -91,14 +91,12 @@ static bool load_outputs(struct resolve *it, struct err *err)
 static bool judge(struct resolve *it, struct resolve_output *output, struct err *err)
 {
     const struct topic_fact *fact = topic_facts_find(it->broker.facts, output->topic);
-    bool positions = it->batch.definition.provenance == PROVENANCE_POSITIONS;
-    bool before = output->fenced && (positions || output->next < 0 || output->fence < output->next);
     struct output_found found = {
         .in_doubt = output->fenced,
         .exists = fact != NULL && output->partition < fact->partitions,
         .other_id = fact != NULL && fact->topic_id[0] != '\0' && output->topic_id[0] != '\0' &&
                     strcmp(fact->topic_id, output->topic_id) != 0,
-        .place = before ? output->fence : output->next,
+        .place = output->fenced ? output->fence : output->next,
         .log_start = output->log_start,
         .log_end = output->log_end,
     };

@@ -223,10 +223,15 @@ def test_a_copy_that_runs_beside_its_original_is_noticed(new_job, tmp_path):
         copy.close()
 
 
-def test_what_a_checkpoint_accounts_for_may_be_deleted(new_job, topics):
+@pytest.mark.parametrize("before", [0, 100])
+def test_what_a_checkpoint_accounts_for_may_be_deleted(new_job, topics, before):
+    """In the first batch and in a later one, when the ledger knows the output's place too."""
     job = new_job(inputs={"in": 1}, outputs={"out": 1})
     out = f"{job.name}-out"
-    job.feed(40_000)
+    if before:
+        job.feed(before)
+        assert job.service.run("--until-end") == 0, job.service.log_tail()
+    job.feed(40_000, first=before)
     job.service.start(delay_us=300)
     deadline = time.monotonic() + 30
     while True:
