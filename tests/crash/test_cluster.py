@@ -19,6 +19,8 @@ from kills import assert_counts_agree
 from peer import PeerError
 
 CHAOS_S, CHAOS_S_FULL = 40, 600
+CI = (1, [5])                               # the chaos' seed; how long a broker is away at most
+FULL = (time.time_ns(), [5, 5, 5, 30])
 RATE = 300              # records a second and mode
 DRAIN_S_MAX = 90
 
@@ -26,7 +28,8 @@ DRAIN_S_MAX = 90
 class Chaos:
     """Draws events until the time is over; nothing is broken any more when run() returns."""
 
-    def __init__(self, cluster, topics, jobs, seed):
+    def __init__(self, cluster, topics, jobs, seed, away_s):
+        self.away_s = away_s
         self.cluster, self.topics, self.jobs = cluster, topics, jobs
         self.names = [name for job in jobs for name in [*job.inputs, *job.outputs]]
         self.random = random.Random(seed)
@@ -49,7 +52,8 @@ class Chaos:
                 assert job.service.running(), f"{self.events}\n{job.service.log_tail()}"
 
     def away(self):
-        time.sleep(self.random.uniform(0.2, 5))
+        """Most of the time short; now and then longer than what the client waits for an answer."""
+        time.sleep(self.random.uniform(0.2, self.random.choice(self.away_s)))
 
     def leaders(self):
         self.move(self.names)
@@ -120,7 +124,7 @@ def troubled(request, peer, tmp_path_factory, full):
                 jobs[mode] = Job(topics, tmp_path_factory.mktemp(mode), f"cluster-{mode}",
                                  settings=MODES[mode])
                 jobs[mode].service.start()
-            chaos = Chaos(cluster, topics, jobs.values(), seed=time.time_ns() if full else 1)
+            chaos = Chaos(cluster, topics, jobs.values(), *(FULL if full else CI))
             feeds = {mode: topics.begin("feed", topics=job.all_inputs(), count=10**9, rate=RATE,
                                         seed=4) for mode, job in jobs.items()}
             pids = {mode: job.service.pid for mode, job in jobs.items()}

@@ -15,6 +15,8 @@ INTERNAL = ["__consumer_offsets", "__transaction_state"]
 
 
 class Node(Kafka):
+    READY_S_MAX = 150       # three of them start at once, and elect a leader
+
     def pause(self):
         """Its process stands still; its connections stay."""
         self.process.send_signal(signal.SIGSTOP)
@@ -39,6 +41,8 @@ class Cluster:
                 "transaction.state.log.replication.factor": NODES,
                 "transaction.state.log.min.isr": 2,
                 "transaction.state.log.num.partitions": 3,
+                "controller.quorum.election.timeout.ms": 2000,
+                "controller.quorum.fetch.timeout.ms": 4000,
                 "broker.session.timeout.ms": 4000,
                 "replica.lag.time.max.ms": 4000,
                 **properties})

@@ -24,7 +24,6 @@ import tempfile
 import time
 
 VERSION = "4.3.1"
-READY_S_MAX = 60
 STOP_S_MAX = 30
 
 PROPERTIES = """\
@@ -94,6 +93,8 @@ def free_ports(count):
 
 
 class Kafka:
+    READY_S_MAX = 60
+
     def __init__(self, memory="512m", proxied=False, **properties):
         """Properties with dots are given as keyword arguments with underscores."""
         self.memory = memory
@@ -146,7 +147,7 @@ class Kafka:
                        "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", str(self.file),
                        *arguments),
             check=True, stdout=subprocess.DEVNULL, stderr=self.log_path.open("ab"),
-            timeout=READY_S_MAX)
+            timeout=self.READY_S_MAX)
 
     def start(self):
         """Starts it and waits until it serves; on the same ports and data each time."""
@@ -161,7 +162,7 @@ class Kafka:
                 stdin=subprocess.DEVNULL, cwd=self.dir, preexec_fn=die_with_parent)
 
     def await_ready(self):
-        deadline = time.monotonic() + READY_S_MAX
+        deadline = time.monotonic() + self.READY_S_MAX
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
