@@ -51,6 +51,23 @@ static void drop(rd_kafka_headers_t *headers)
     }
 }
 
+/* Ours stands last; the user may have one of the same name. Takes the list over. */
+static rd_kafka_headers_t *without_last(rd_kafka_headers_t *headers)
+{
+    size_t count = rd_kafka_header_cnt(headers);
+    rd_kafka_headers_t *rest = rd_kafka_headers_new(count);
+    const char *name;
+    const void *value;
+    size_t size;
+
+    for (size_t i = 0; i + 1 < count; i++) {
+        rd_kafka_header_get_all(headers, i, &name, &value, &size);
+        rd_kafka_header_add(rest, name, -1, value, value == NULL ? 0 : (ssize_t)size);
+    }
+    rd_kafka_headers_destroy(headers);
+    return rest;
+}
+
 /* The record in hand can't be delivered for what it is: it is put aside, and stays in hand for its
  * error topic. */
 static bool put_aside(struct job *job, rd_kafka_headers_t *headers, const char *reason,
@@ -166,7 +183,7 @@ bool deliver_record(struct job *job, bool *moved_out, struct err *err)
 
         drop(headers);
         if (own != NULL && hand->record.provenance != NULL) {
-            rd_kafka_header_remove(own, PROVENANCE_HEADER);
+            own = without_last(own);
         }
         hand->record.headers = NULL;
         *moved_out = true;
