@@ -48,6 +48,7 @@ struct mock *mock_new(int brokers)
         .group_id = "test",
         .memory_max_bytes = 32 << 20,
         .request_timeout_ms = 30000,
+        .transaction_timeout_ms = 60000,
         .session_timeout_ms = 10000,
         .heartbeat_interval_ms = 3000,
         .max_poll_interval_ms = 3000000,
