@@ -8,6 +8,9 @@
  *     missing     it wasn't there, or is to be there again: sent again. If it was there and
  *                 somebody has read it, he reads it twice
  *
+ * In transactional mode the group's marks tell, so an output that was made anew or ends too early is
+ * taken as it is. When there is no mark and no output tells, it is decided as above.
+ *
  * With output.provenance=positions the service also stops at an output that it can't compare with
  * the input (somebody else's record, or input that is gone); that one is decided when it is named:
  * of its records nothing tells, so `missing` doubles what was there.
@@ -115,6 +118,12 @@ static void sum_up(struct resolve *it, const struct recover_arguments *arguments
                  it->batch.definition.provenance == PROVENANCE_POSITIONS && it->in_doubt
                      ? "; an output that can't be compared is decided when it is named (--output)"
                      : "");
+    } else if (it->by_mark) {
+        snprintf(it->words, sizeof(it->words),
+                 "batch %" PRId64 " is in doubt, and %zu output partitions were made anew or end "
+                 "before what it has delivered: taken as they are; the group's marks tell what of "
+                 "it was delivered, and what is gone isn't sent again",
+                 it->batch.number, chosen);
     } else if (!it->in_doubt) {
         snprintf(it->words, sizeof(it->words),
                  "%zu output partitions end before what was delivered and settled: taken as they "
@@ -292,8 +301,11 @@ static bool open_all(struct resolve *it, const struct recover_arguments *argumen
         return false;
     }
     ledger_identity(it->ledger, &it->identity);
-    return ledger_unsettled(it->ledger, &it->batch, &it->in_doubt, err) &&
-           broker_ask(&it->broker, it->in_doubt ? &it->batch.definition : NULL, err);
+    if (!ledger_unsettled(it->ledger, &it->batch, &it->in_doubt, err)) {
+        return false;
+    }
+    it->by_mark = it->in_doubt && it->batch.definition.delivery == DELIVERY_TRANSACTIONAL;
+    return broker_ask(&it->broker, it->in_doubt ? &it->batch.definition : NULL, err);
 }
 
 static void close_all(struct resolve *it)
@@ -321,7 +333,7 @@ static bool resolve_outputs(struct resolve *it, const struct recover_arguments *
     if (must_assume(it) && arguments->assume == ASSUME_NOTHING) {
         return err_set(err, ERR_USAGE, 0, "%s", it->words);
     }
-    return act(it, arguments->assume, err);
+    return act(it, it->by_mark ? ASSUME_NOTHING : arguments->assume, err);
 }
 
 int cmd_resolve(int argc, char **argv)
@@ -332,11 +344,10 @@ int cmd_resolve(int argc, char **argv)
     bool ok;
 
     recover_parse(argc, argv, &USAGE, &arguments);
-    ok = open_all(&it, &arguments, &err);
-    if (ok && it.in_doubt && it.batch.definition.delivery == DELIVERY_TRANSACTIONAL) {
+    ok = open_all(&it, &arguments, &err) && resolve_outputs(&it, &arguments, &err);
+    if (ok && it.by_mark && it.nothing) {
+        it.nothing = false;
         ok = resolve_marks(&it, &arguments, &err);
-    } else if (ok) {
-        ok = resolve_outputs(&it, &arguments, &err);
     }
     if (ok) {
         print(&it, &arguments);

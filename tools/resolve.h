@@ -29,6 +29,7 @@ struct resolve {
     struct ledger_identity identity;
     struct batch batch; /* zero when nothing is in doubt */
     bool in_doubt;
+    bool by_mark; /* the batch in doubt is transactional: what of it is there isn't read */
     struct resolve_output *outputs;
     size_t output_count;
     struct delivered delivered; /* of the batch, in `outputs`, as far as it can be seen */

@@ -91,14 +91,17 @@ static bool load_outputs(struct resolve *it, struct err *err)
 static bool judge(struct resolve *it, struct resolve_output *output, struct err *err)
 {
     const struct topic_fact *fact = topic_facts_find(it->broker.facts, output->topic);
+    bool told = it->by_mark && output->fenced;
+    bool at_fence = told ? output->fence > output->next : output->fenced;
     struct output_found found = {
         .in_doubt = output->fenced,
         .exists = fact != NULL && output->partition < fact->partitions,
         .other_id = fact != NULL && fact->topic_id[0] != '\0' && output->topic_id[0] != '\0' &&
                     strcmp(fact->topic_id, output->topic_id) != 0,
-        .place = output->fenced ? output->fence : output->next,
+        .place = at_fence ? output->fence : output->next,
         .log_start = output->log_start,
         .log_end = output->log_end,
+        .told = told,
     };
 
     output->verdict = protocol_judge_output(&found);
@@ -258,8 +261,8 @@ bool resolve_look(struct resolve *it, struct err *err)
         ok = judge(it, &it->outputs[i], err);
     }
     delivered_init(&it->delivered, it->batch.range_count, it->output_count);
-    ok = ok && read_stuck(it, err);
-    if (ok) {
+    ok = ok && (it->by_mark || read_stuck(it, err));
+    if (ok && !it->by_mark) {
         count_sources(it);
     }
     return ok;

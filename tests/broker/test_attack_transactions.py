@@ -68,8 +68,11 @@ def ends_well(job, count, **how):
             assert offset == next_offsets[topic, partition], (topic, partition)
             mode, batch, slice_, slices = text.split("/")
             assert int(batch) == settled and slice_ == slices, text
-    assert subprocess.run([program("oncesink-recover"), "verify", job.service.ledger],
-                          stdout=subprocess.DEVNULL).returncode == 0
+    assert recover("verify", job.service.ledger) == 0
+
+
+def recover(*arguments):
+    return subprocess.run([program("oncesink-recover"), *map(str, arguments)]).returncode
 
 
 def await_slices(job, count, timeout_s=30):
@@ -149,6 +152,11 @@ def test_an_output_made_anew_in_mid_batch_stops_the_job(new_job, topics):
     assert job.service.wait(60) == 77, job.service.log_tail()
     assert out in job.service.log() and job.service.in_doubt()
     assert job.service.run() == 77, job.service.log_tail()
+    assert "oncesink-recover resolve" in job.service.log()
+    there = marks(job)[f"{job.name}-in"][0][0]
+    assert recover("resolve", job.service.ledger, job.service.file, "--yes") == 0
+    assert job.service.run("--until-end") == 0, job.service.log_tail()
+    assert job.tally()["records"] == 20_000 - there
 
 
 def test_an_input_that_comes_back_goes_on_where_it_was(new_job, topics):
