@@ -208,10 +208,11 @@ static bool judge_fenced(struct job *job, struct err *err)
                        "transactions take longer than transaction.timeout.ms",
                        job->config->transactional_id);
     }
-    return ledger_event(job->ledger, EVENT_PRODUCER, under_way(job) ? job->batch.number : 0,
-                        clock_wall_ms(&job->clock), err,
-                        "fenced, by a transaction of our own that expired or a request of our own "
-                        "that came late");
+    return ledger_event(
+        job->ledger, EVENT_PRODUCER, under_way(job) ? job->batch.number : 0,
+        clock_wall_ms(&job->clock), err,
+        "fenced, and no mark is another's: a transaction of our own expired, a "
+        "request of our own came late, or another producer has our transactional.id");
 }
 
 /* A producer that fences all before it. One that is of no use is ended. */

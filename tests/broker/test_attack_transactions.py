@@ -1,5 +1,6 @@
 """Attacks on the transactional mode: late copies between slices, moved and lost marks, fencing, topics that
-change under a batch in doubt, modes that change back and forth."""
+change under a batch in doubt, modes that change back and forth. ONCESINK_FULL=1: also those that take a
+quarter of a minute and more each."""
 
 import os
 import signal
@@ -12,11 +13,17 @@ import time
 import pytest
 
 from kills import assert_counts_agree
-from proxy import Api, cut_after, delay, hold
+from proxy import Api, delay, hold
 from service import SLOWNESS, Service, program
 from wire import errors, is_commit
 
 FULL = os.environ.get("ONCESINK_FULL") == "1"
+
+
+def in_full_size(test):
+    return test if FULL else None
+
+
 MODE = {"delivery.mode": "transactional"}
 SLICED = {**MODE, "producer.transaction.timeout.ms": 4000}      # slices of a second
 CONCURRENT_TRANSACTIONS, INIT_PRODUCER_ID = 51, 22
@@ -120,7 +127,7 @@ def test_a_late_commit_of_a_slice_does_not_tear_the_next(new_job, peer, proxied)
     ends_well(job, 6000)
 
 
-@pytest.mark.parametrize("partitioner", ["same", "key"])
+@pytest.mark.parametrize("partitioner", ["same", "key"] if FULL else ["key"])
 def test_kills_in_slices_lose_and_double_nothing(new_job, partitioner):
     job = new_job(inputs={"a": 2, "b": 1}, outputs={"out": 3}, partitioner=partitioner,
                   settings=SLICED)
@@ -203,6 +210,8 @@ def test_what_is_committed_of_a_batch_in_doubt_may_be_lost_from_the_input(new_jo
     job.service.start(delay_us=500, failpoint=step, ready=False)
     assert job.service.wait(60) == -9, job.service.log_tail()
     topic = f"{job.name}-in"
+    while marks(job)[topic][0][1].split("/")[1] != "1":     # its markers may still be on their way
+        time.sleep(0.02)
     offset, _ = marks(job)[topic][0]
     topics("delete_records", before={topic: {0: offset - 10}})
     assert job.service.run("--until-end") == 0, job.service.log_tail()
@@ -318,7 +327,7 @@ def test_a_producer_that_fences_us_once_changes_nothing(new_job, kafka):
     job.await_relayed(4300)
     job.service.stop()
     ends_well(job, 4300)
-    assert len([text for text in events(job, "producer") if "fenced" in text]) == 2
+    assert len([text for text in events(job, "producer") if "fenced" in text]) >= 2
 
 
 def test_who_is_fenced_four_times_in_ten_minutes_stops(new_job, kafka):
@@ -476,6 +485,7 @@ def test_a_group_deleted_under_a_running_job_gets_its_mark_again(new_job, topics
 
 # ---- brokers
 
+@in_full_size
 def test_a_transaction_expires_while_the_broker_hangs(new_job, kafka):
     job = new_job(settings=SLICED)
     job.feed(8000)
@@ -491,6 +501,7 @@ def test_a_transaction_expires_while_the_broker_hangs(new_job, kafka):
     ends_well(job, 8000)
 
 
+@in_full_size
 def test_brokers_that_die_in_every_phase(new_job, kafka):
     job = new_job(settings=SLICED)
     fed = 0
@@ -542,6 +553,7 @@ class SimpleJob:
         self.service = service
 
 
+@in_full_size
 def test_a_process_that_stood_still_longer_than_its_transaction_lasts(new_job):
     job = new_job(settings={**MODE, "producer.transaction.timeout.ms": 2000})
     job.feed(6000)
@@ -558,6 +570,7 @@ def test_a_process_that_stood_still_longer_than_its_transaction_lasts(new_job):
     ends_well(job, 6000)
 
 
+@in_full_size
 def test_other_ids_with_a_transaction_open_wait_for_its_end(new_job):
     """Nothing fences the dead producer then, and no group says what it has committed."""
     job = new_job(inputs={"in": 1}, outputs={"out": 1}, settings=SLICED)
@@ -583,6 +596,7 @@ def test_batches_without_a_readable_record_move_the_mark(new_job, topics):
     ends_well(job, 300)
 
 
+@in_full_size
 def test_partitions_are_added_under_a_running_job(new_job, topics):
     job = new_job(inputs={"in": 2}, outputs={"out": 2}, settings=SLICED)
     topic, out = f"{job.name}-in", f"{job.name}-out"
