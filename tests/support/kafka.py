@@ -16,6 +16,7 @@ starts a process must live as long as the process shall).
 import ctypes
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ import time
 
 VERSION = "4.3.1"
 STOP_S_MAX = 30
+PORTS = 10_240, 32_768
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -82,14 +84,21 @@ def die_with_parent():
 
 
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
+    """Below those that the kernel gives to outgoing connections: such a one could take the port before
+    its broker does, or while it is away."""
+    sockets = []
     try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        while len(sockets) < count:
+            one = socket.socket()
+            try:
+                one.bind(("127.0.0.1", random.randrange(*PORTS)))
+                sockets.append(one)
+            except OSError:
+                one.close()
+        return [one.getsockname()[1] for one in sockets]
     finally:
-        for each in sockets:
-            each.close()
+        for one in sockets:
+            one.close()
 
 
 class Kafka:
