@@ -8,8 +8,8 @@
  *     missing     it wasn't there, or is to be there again: sent again. If it was there and
  *                 somebody has read it, he reads it twice
  *
- * In transactional mode the group's marks tell, so an output that was made anew or ends too early is
- * taken as it is. When there is no mark and no output tells, it is decided as above.
+ * In transactional mode the group's marks tell, so an output that was made anew or ends too early
+ * is taken as it is. When there is no mark and no output tells, it is decided as above.
  *
  * With output.provenance=positions the service also stops at an output that it can't compare with
  * the input (somebody else's record, or input that is gone); that one is decided when it is named:
