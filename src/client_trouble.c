@@ -75,7 +75,7 @@ static bool is_cut(const char *reason)
 }
 
 bool client_trouble_describe(rd_kafka_resp_err_t code, const char *reason, const char *certificate,
-                             char *text, size_t size)
+                             bool served, char *text, size_t size)
 {
     const char *colon = strstr(reason, ": ");
     int place = colon != NULL ? (int)(colon - reason) : 0;
@@ -85,12 +85,13 @@ bool client_trouble_describe(rd_kafka_resp_err_t code, const char *reason, const
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
         const struct row *row = &ROWS[i];
         bool known = certificate != NULL && strcmp(row->pattern, CERTIFICATE) == 0;
+        const char *words = served && !row->sure ? "the connection was cut" : row->words;
 
         if (strstr(reason, row->pattern) == NULL) {
             continue;
         }
         snprintf(text, size, "%.*s%s%s", row->add ? (int)strlen(reason) : place, reason,
-                 row->add || place > 0 ? ": " : "", known ? certificate : row->words);
+                 row->add || place > 0 ? ": " : "", known ? certificate : words);
         return row->sure;
     }
     snprintf(text, size, "%s", reason);

@@ -10,10 +10,12 @@
 
 /* Makes one line of an error event's code and reason ("PLACE: words of librdkafka"). `certificate`:
  * why the broker's certificate was not accepted (client_trouble_certificate), NULL = unknown.
+ * `served`: a broker has answered before, so the settings fit and a connection that is cut was just
+ * cut.
  * true when it is told for sure that no log-in can work as the settings and the broker are now; a
  * connection that was cut, for whatever likely reason, is not. */
 bool client_trouble_describe(rd_kafka_resp_err_t code, const char *reason, const char *certificate,
-                             char *text, size_t size);
+                             bool served, char *text, size_t size);
 
 /* Words for an error of OpenSSL's certificate check; NULL when it is none that we have words
  * for. */

@@ -134,8 +134,8 @@ static void keep_trouble(rd_kafka_resp_err_t code, const char *reason, char *tex
 
     pthread_mutex_lock(&trouble_lock);
     same = trouble.refused[0] != '\0' && strstr(reason, trouble.refused) != NULL;
-    *login_out = client_trouble_describe(code, reason, same ? trouble.certificate : NULL, text,
-                                         TROUBLE_BYTES_MAX);
+    *login_out = client_trouble_describe(code, reason, same ? trouble.certificate : NULL,
+                                         trouble.served, text, TROUBLE_BYTES_MAX);
     if (*login_out) {
         trouble.login_failed = true;
         snprintf(trouble.login, sizeof(trouble.login), "%s", text);

@@ -69,7 +69,7 @@ static void what_is_seen_is_told_with_its_place_and_the_way_out(void **state)
         char text[768];
 
         assert_int_equal(
-            client_trouble_describe(SEEN[i].code, SEEN[i].reason, NULL, text, sizeof(text)),
+            client_trouble_describe(SEEN[i].code, SEEN[i].reason, NULL, false, text, sizeof(text)),
             SEEN[i].sure);
         assert_non_null(strstr(text, SEEN[i].says));
         assert_memory_equal(text, SEEN[i].reason, strcspn(SEEN[i].reason, " "));
@@ -93,14 +93,26 @@ static void why_a_certificate_was_refused_is_said_when_it_is_known(void **state)
         assert_non_null(strstr(words, ERRORS[i].says));
         assert_true(client_trouble_describe(RD_KAFKA_RESP_ERR__SSL,
                                             "ssl://k/1: x: certificate verify failed: y", words,
-                                            text, sizeof(text)));
+                                            false, text, sizeof(text)));
         assert_string_equal(text + strlen("ssl://k/1: "), words);
         /* of something else it isn't the reason */
         assert_false(client_trouble_describe(RD_KAFKA_RESP_ERR__TRANSPORT, "k/1: Disconnected",
-                                             words, text, sizeof(text)));
+                                             words, false, text, sizeof(text)));
         assert_string_equal(text, "k/1: Disconnected");
     }
     assert_null(client_trouble_certificate(9999));
+}
+
+static void a_cut_is_a_cut_once_a_broker_has_answered(void **state)
+{
+    static const char REASON[] = "k:9092/1: Disconnected: verify that security.protocol is "
+                                 "correctly configured, broker might require SASL authentication";
+    char text[768];
+
+    (void)state;
+    assert_false(client_trouble_describe(RD_KAFKA_RESP_ERR__TRANSPORT, REASON, NULL, true, text,
+                                         sizeof(text)));
+    assert_string_equal(text, "k:9092/1: the connection was cut");
 }
 
 static void a_text_that_is_too_long_is_cut(void **state)
@@ -110,7 +122,7 @@ static void a_text_that_is_too_long_is_cut(void **state)
     (void)state;
     memset(text, 'x', sizeof(text));
     client_trouble_describe(RD_KAFKA_RESP_ERR__TRANSPORT, "no colon, and much longer than the room",
-                            NULL, text, sizeof(text));
+                            NULL, false, text, sizeof(text));
     assert_string_equal(text, "no colon, and m");
 }
 
@@ -119,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_seen_is_told_with_its_place_and_the_way_out),
         cmocka_unit_test(why_a_certificate_was_refused_is_said_when_it_is_known),
+        cmocka_unit_test(a_cut_is_a_cut_once_a_broker_has_answered),
         cmocka_unit_test(a_text_that_is_too_long_is_cut),
     };
 
