@@ -359,6 +359,7 @@ class Stray:
         user = os.getuid() or 65534
 
         def prepare():
+            signal.signal(signal.SIGQUIT, signal.SIG_DFL)   # a background job may ignore it
             _, most = resource.getrlimit(resource.RLIMIT_CORE)
             resource.setrlimit(resource.RLIMIT_CORE, (most, most))
             if os.getuid() == 0:
