@@ -125,6 +125,19 @@ void batch_deinit(struct batch *batch)
     *batch = (struct batch){0};
 }
 
+int64_t batch_find_range(const struct batch *batch, const char *topic, int32_t partition)
+{
+    for (size_t r = 0; r < batch->range_count; r++) {
+        const struct range *range = &batch->ranges[r];
+
+        if (range->partition == partition &&
+            strcmp(batch->definition.inputs[range->input].topic, topic) == 0) {
+            return (int64_t)r;
+        }
+    }
+    return -1;
+}
+
 int64_t batch_planned(const struct batch *batch)
 {
     int64_t planned = 0;

@@ -139,6 +139,9 @@ struct batch {
 /* Frees what it holds, not the struct, which is zero afterwards. Accepts a zero struct. */
 void batch_deinit(struct batch *batch);
 
+/* Index of the range of that input partition, or −1. */
+int64_t batch_find_range(const struct batch *batch, const char *topic, int32_t partition);
+
 /* Σ (until − from) */
 int64_t batch_planned(const struct batch *batch);
 

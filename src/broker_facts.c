@@ -33,7 +33,6 @@ struct broker_facts {
     int64_t asked_ms;
     int64_t due_ms;
     int64_t offsets_retention_ms; /* −1 = unknown */
-    int64_t transaction_ms_max;   /* −1 = unknown */
     enum verification verification;
     bool warned;
 };
@@ -44,7 +43,7 @@ struct broker_facts *broker_facts_new(rd_kafka_t *ask, enum delivery delivery)
 
     facts->ask = ask;
     facts->delivery = delivery;
-    facts->offsets_retention_ms = facts->transaction_ms_max = -1;
+    facts->offsets_retention_ms = -1;
     return facts;
 }
 
@@ -112,8 +111,6 @@ static void take_entry(struct broker_facts *facts, const char *name, const char 
     }
     if (strcmp(name, "offsets.retention.minutes") == 0) {
         facts->offsets_retention_ms = strtoll(value, NULL, 10) * MINUTE_MS;
-    } else if (strcmp(name, "transaction.max.timeout.ms") == 0) {
-        facts->transaction_ms_max = strtoll(value, NULL, 10);
     } else if (strcmp(name, "transaction.partition.verification.enable") == 0) {
         facts->verification = strcmp(value, "true") == 0 ? VERIFICATION_ON : VERIFICATION_OFF;
     }
@@ -197,9 +194,4 @@ int64_t broker_facts_mark_age_ms(const struct broker_facts *facts)
     int64_t age_ms = facts->offsets_retention_ms / MARK_AGES_IN_RETENTION;
 
     return facts->offsets_retention_ms > 0 && age_ms < MARK_AGE_MS_MAX ? age_ms : MARK_AGE_MS_MAX;
-}
-
-int64_t broker_facts_transaction_ms_max(const struct broker_facts *facts)
-{
-    return facts->transaction_ms_max;
 }

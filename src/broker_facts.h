@@ -28,7 +28,4 @@ void broker_facts_step(struct broker_facts *facts);
 /* How old a group's mark may become (T4): MARK_AGE_MS_MAX, or less by offsets.retention.minutes. */
 int64_t broker_facts_mark_age_ms(const struct broker_facts *facts);
 
-/* transaction.max.timeout.ms; −1 = unknown. */
-int64_t broker_facts_transaction_ms_max(const struct broker_facts *facts);
-
 #endif

@@ -83,23 +83,17 @@ static struct mark_item *items_of(const struct job *job, size_t *count_out)
 
     for (size_t i = 0; i < job->inputs.count; i++) {
         const struct ledger_input *input = &job->inputs.items[i];
-        bool planned = false;
+        int64_t range = batch_find_range(&job->batch, input->topic, input->partition);
 
         if (definition_find_input(&job->batch.definition, input->topic) < 0) {
             continue;
         }
         items[count] = (struct mark_item){
             .topic = input->topic, .partition = input->partition, .offset = input->next_offset};
-        for (size_t r = 0; r < job->batch.range_count; r++) {
-            const struct range *range = &job->batch.ranges[r];
-
-            if (range->partition == input->partition &&
-                strcmp(job->batch.definition.inputs[range->input].topic, input->topic) == 0) {
-                items[count].offset = position_of(job, r);
-                planned = true;
-            }
+        if (range >= 0) {
+            items[count].offset = position_of(job, (size_t)range);
         }
-        count += planned || !is_gone(job, input) ? 1 : 0;
+        count += range >= 0 || !is_gone(job, input) ? 1 : 0;
     }
     *count_out = count;
     return items;

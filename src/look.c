@@ -98,17 +98,14 @@ static bool refuse(const struct job *job, enum found found, const struct provena
 static bool range_of(const struct batch *batch, const struct provenance *provenance,
                      size_t *range_out)
 {
-    for (size_t i = 0; i < batch->range_count; i++) {
-        const struct range *range = &batch->ranges[i];
+    int64_t found = batch_find_range(batch, provenance->topic, provenance->partition);
 
-        if (range->partition == provenance->partition && provenance->offset >= range->from &&
-            provenance->offset < range->until &&
-            strcmp(batch->definition.inputs[range->input].topic, provenance->topic) == 0) {
-            *range_out = i;
-            return true;
-        }
+    if (found < 0 || provenance->offset < batch->ranges[found].from ||
+        provenance->offset >= batch->ranges[found].until) {
+        return false;
     }
-    return false;
+    *range_out = (size_t)found;
+    return true;
 }
 
 static bool note_double(struct look *look, const struct provenance *provenance,

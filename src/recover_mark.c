@@ -43,7 +43,7 @@ enum {
 struct marks {
     struct mark_item *items;
     struct mark_place *places;
-    size_t *ranges; /* of each: index into the batch's ranges, SIZE_MAX = not planned */
+    int64_t *ranges; /* of each: index into the batch's ranges, −1 = not planned */
     size_t count;
 };
 
@@ -57,19 +57,6 @@ static const struct definition *definition_of(const struct job *job)
     return under_way(job) ? &job->batch.definition : &job->definition;
 }
 
-static size_t range_of(const struct job *job, const struct ledger_input *input)
-{
-    for (size_t r = 0; under_way(job) && r < job->batch.range_count; r++) {
-        const struct range *range = &job->batch.ranges[r];
-
-        if (range->partition == input->partition &&
-            strcmp(job->batch.definition.inputs[range->input].topic, input->topic) == 0) {
-            return r;
-        }
-    }
-    return SIZE_MAX;
-}
-
 /* Every input partition of the definition, with its place in the ledger. */
 static void marks_init(const struct job *job, struct marks *marks)
 {
@@ -80,7 +67,8 @@ static void marks_init(const struct job *job, struct marks *marks)
     };
     for (size_t i = 0; i < job->inputs.count; i++) {
         const struct ledger_input *input = &job->inputs.items[i];
-        size_t range = range_of(job, input);
+        int64_t range =
+            under_way(job) ? batch_find_range(&job->batch, input->topic, input->partition) : -1;
 
         if (definition_find_input(definition_of(job), input->topic) < 0) {
             continue; /* no longer read */
@@ -89,9 +77,9 @@ static void marks_init(const struct job *job, struct marks *marks)
             (struct mark_item){.topic = input->topic, .partition = input->partition};
         marks->ranges[marks->count] = range;
         marks->places[marks->count++] = (struct mark_place){
-            .planned = range != SIZE_MAX,
-            .from = range != SIZE_MAX ? job->batch.ranges[range].from : input->next_offset,
-            .until = range != SIZE_MAX ? job->batch.ranges[range].until : input->next_offset,
+            .planned = range >= 0,
+            .from = range >= 0 ? job->batch.ranges[range].from : input->next_offset,
+            .until = range >= 0 ? job->batch.ranges[range].until : input->next_offset,
         };
     }
 }
@@ -254,7 +242,7 @@ static bool adopt(struct job *job, const struct marks *marks, size_t place,
         job->done[r] = batch->ranges[r].from;
     }
     for (size_t i = 0; begun && i < marks->count; i++) {
-        if (marks->ranges[i] != SIZE_MAX) {
+        if (marks->ranges[i] >= 0) {
             job->done[marks->ranges[i]] = marks->places[i].offset;
         }
     }

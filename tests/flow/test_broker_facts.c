@@ -24,7 +24,6 @@ static void nothing_is_known_before_an_answer(void **state)
     struct broker_facts *facts = broker_facts_new(ask, DELIVERY_IDEMPOTENT);
 
     assert_int_equal(broker_facts_mark_age_ms(facts), HOUR_MS);
-    assert_int_equal(broker_facts_transaction_ms_max(facts), -1);
     broker_facts_free(facts);
     broker_facts_free(NULL);
     client_free(ask, "test");
