@@ -8,6 +8,8 @@
  * well as the NaN of a rate shared out over no lag. */
 #include "rate_split.h"
 
+#include "rate_number.h"
+
 #include <assert.h>
 
 static int64_t add_saturated(int64_t a, int64_t b)
@@ -15,21 +17,6 @@ static int64_t add_saturated(int64_t a, int64_t b)
     int64_t sum;
 
     return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
-}
-
-/* As Java casts: NaN is 0, what is too large or too small is the nearest number. */
-static int64_t truncated(double number)
-{
-    if (number != number) {
-        return 0;
-    }
-    if (number >= 0x1p63) {
-        return INT64_MAX;
-    }
-    if (number < -0x1p63) {
-        return INT64_MIN;
-    }
-    return (int64_t)number;
 }
 
 static int64_t lag_of(const struct rate_share *share)
@@ -102,7 +89,7 @@ static enum limited_by share_take(const struct rate_split *split, const struct r
     enum limited_by source;
     double limit = limit_of(rate, share, &source);
 
-    share->take = truncated((double)split->interval_ms / 1000.0 * limit);
+    share->take = rate_number_truncated((double)split->interval_ms / 1000.0 * limit);
     if (share->take < share->minimum) {
         share->take = share->minimum;
         source = LIMITED_MINIMUM;
@@ -129,7 +116,8 @@ static bool cut_to_records(int64_t records_max, struct rate_share *shares, size_
     }
     for (size_t i = 0; i < count; i++) {
         int64_t wanted = shares[i].until - shares[i].current;
-        int64_t take = truncated((double)wanted / (double)wanted_all * (double)records_max);
+        int64_t take =
+            rate_number_truncated((double)wanted / (double)wanted_all * (double)records_max);
 
         /* Rounding may not make the parts more than the whole. */
         take = take < wanted ? take : wanted;

@@ -3,6 +3,8 @@
  * that is named, batch.max.records. */
 #include "rate_split.h"
 
+#include "support_table.h"
+
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { LINE_BYTES_MAX = 8192, SHARES_MAX = 64 };
+enum { SHARES_MAX = 64 };
 
 struct row {
     char id[32];
@@ -41,23 +43,15 @@ static size_t read_list(const char *text, int64_t *numbers)
     }
 }
 
-static void read_row(char *line, struct row *row)
+static void read_row(const struct table *table, struct row *row)
 {
-    char *fields[10];
-    size_t found = 0;
-    char *rest = line;
+    char *const *fields = table->fields;
     int64_t caps[SHARES_MAX];
     int64_t minimums[SHARES_MAX];
     int64_t currents[SHARES_MAX];
     int64_t latests[SHARES_MAX];
 
-    for (char *field; (field = strsep(&rest, " \n")) != NULL;) {
-        if (field[0] != '\0') {
-            assert_true(found < 10);
-            fields[found++] = field;
-        }
-    }
-    assert_int_equal(found, 10);
+    assert_int_equal(table->count, 11);
     *row = (struct row){0};
     snprintf(row->id, sizeof(row->id), "%s", fields[0]);
     row->split = (struct rate_split){
@@ -75,18 +69,6 @@ static void read_row(char *line, struct row *row)
         row->shares[i] = (struct rate_share){
             .current = currents[i], .latest = latests[i], .cap = caps[i], .minimum = minimums[i]};
     }
-}
-
-/* The last column: what is expected. */
-static char *cut_expected(char *line)
-{
-    char *space;
-
-    line[strcspn(line, "\n")] = '\0';
-    space = strrchr(line, ' ');
-    assert_non_null(space);
-    *space = '\0';
-    return space + 1;
 }
 
 static void check_row(const struct row *row, const char *expected)
@@ -115,32 +97,17 @@ static void check_row(const struct row *row, const char *expected)
 
 static void check_table(const char *name, size_t rows_expected)
 {
-    char path[4096];
-    char line[LINE_BYTES_MAX];
+    static struct table table;
     size_t rows = 0;
-    FILE *file;
 
-    /* The tables lie beside this folder. */
-    snprintf(path, sizeof(path), "%.*s/../conformance/%s", (int)(strrchr(__FILE__, '/') - __FILE__),
-             __FILE__, name);
-    file = fopen(path, "r");
-    if (file == NULL) {
-        fail_msg("can't open %s", path);
-        return;
-    }
-    while (fgets(line, sizeof(line), file) != NULL) {
+    table_open(&table, name);
+    while (table_take(&table)) {
         struct row row;
-        const char *expected;
 
-        if (line[0] == '#' || line[0] == '\n') {
-            continue;
-        }
-        expected = cut_expected(line);
-        read_row(line, &row);
-        check_row(&row, expected);
+        read_row(&table, &row);
+        check_row(&row, table.fields[10]);
         rows++;
     }
-    fclose(file);
     assert_int_equal(rows, rows_expected);
 }
 
