@@ -2,6 +2,8 @@
  * a field takes it by its size. */
 #include "config_number.h"
 
+#include "mem.h"
+
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
@@ -65,20 +67,35 @@ static bool read_integer(enum config_type type, const char *text, int64_t *integ
     return factor > 0 && !__builtin_mul_overflow(integer, factor, integer_out);
 }
 
-static bool read_real(const char *text, double *real_out)
+/* In decimal; what a double can't hold, "inf" and "nan" aren't numbers here. */
+static bool read_real(const struct config_row *row, const char *text, double *real_out)
 {
     char *end;
     double real;
 
-    if (!isdigit((unsigned char)*text) && *text != '.') {
+    if ((!isdigit((unsigned char)*text) && *text != '.') || strpbrk(text, "xX") != NULL) {
         return false;
     }
     real = strtod(text, &end);
-    if (*end != '\0' || !isfinite(real)) {
+    if (*end != '\0' || !isfinite(real) || real < row->real_min ||
+        (row->real_above_min && !(real > row->real_min)) ||
+        (row->real_max > 0 && real > row->real_max)) {
         return false;
     }
     *real_out = real;
     return true;
+}
+
+static bool refuse_real(const struct config_row *row, struct err *err)
+{
+    const char *least = row->real_above_min ? "above" : "from";
+
+    if (row->real_max > 0) {
+        return err_set(err, ERR_SETTINGS, 0, "must be a number %s %g %s %g", least, row->real_min,
+                       row->real_above_min ? "and up to" : "to", row->real_max);
+    }
+    return err_set(err, ERR_SETTINGS, 0, "must be a number %s %g%s", least, row->real_min,
+                   row->real_above_min ? "" : " on");
 }
 
 static bool read_bool(const char *text, int64_t *integer_out)
@@ -171,8 +188,7 @@ bool config_number_read(const struct config_row *row, const char *alias, const c
                err_set(err, ERR_SETTINGS, 0, "must be true or false");
     }
     if (row->type == CONFIG_TYPE_REAL) {
-        return read_real(text, &number_out->real) ||
-               err_set(err, ERR_SETTINGS, 0, "must be a number, not negative");
+        return read_real(row, text, &number_out->real) || refuse_real(row, err);
     }
     if (!read_integer(row->type, text, &number_out->integer) || number_out->integer < row->min ||
         number_out->integer > row->max) {
@@ -187,6 +203,11 @@ void config_number_store(const struct config_row *row, struct config_number numb
     int word = (int)number.integer;
     bool flag = number.integer != 0;
 
+    if (row->type == CONFIG_TYPE_REAL) {
+        assert(row->size == sizeof(number.real));
+        memcpy(place, &number.real, sizeof(number.real));
+        return;
+    }
     switch (row->size) {
     case sizeof(wide):
         memcpy(place, &wide, sizeof(wide));
@@ -206,7 +227,13 @@ struct config_number config_number_load(const struct config_row *row, const void
     int64_t wide;
     int word;
     bool flag;
+    double real;
 
+    if (row->type == CONFIG_TYPE_REAL) {
+        assert(row->size == sizeof(real));
+        memcpy(&real, place, sizeof(real));
+        return (struct config_number){.real = real};
+    }
     switch (row->size) {
     case sizeof(wide):
         memcpy(&wide, place, sizeof(wide));
@@ -218,6 +245,21 @@ struct config_number config_number_load(const struct config_row *row, const void
         assert(row->size == sizeof(flag));
         memcpy(&flag, place, sizeof(flag));
         return (struct config_number){.integer = flag};
+    }
+}
+
+char *config_number_real_text(double real)
+{
+    enum { DIGITS_MIN = 6, DIGITS_MAX = 17 };
+
+    for (int digits = DIGITS_MIN;; digits++) {
+        char *text = mem_print("%.*g", digits, real);
+        double read = strtod(text, NULL);
+
+        if (digits == DIGITS_MAX || (!(read < real) && !(read > real))) {
+            return text;
+        }
+        free(text);
     }
 }
 

@@ -84,6 +84,16 @@ static void print_words(const struct config_row *row, FILE *out)
     }
 }
 
+static void print_real_range(const struct config_row *row, FILE *out)
+{
+    const char *unit = row->unit != NULL ? row->unit : "a number";
+
+    fprintf(out, row->real_above_min ? "%s, above %g" : "%s, from %g", unit, row->real_min);
+    if (row->real_max > 0) {
+        fprintf(out, row->real_above_min ? " and up to %g" : " to %g", row->real_max);
+    }
+}
+
 /* What values there are. */
 static void print_kind(const struct config_row *row, FILE *out)
 {
@@ -102,7 +112,7 @@ static void print_kind(const struct config_row *row, FILE *out)
         }
         break;
     case CONFIG_TYPE_REAL:
-        fputs("a number, not negative", out);
+        print_real_range(row, out);
         break;
     case CONFIG_TYPE_BOOL:
         fputs("true | false", out);

@@ -14,7 +14,7 @@ enum config_type {
     CONFIG_TYPE_COUNT,   /* int64_t */
     CONFIG_TYPE_MS,      /* int64_t; 10s, 5m, 1h, 1d are understood too */
     CONFIG_TYPE_BYTES,   /* int64_t; 64MiB, 1g, … are understood too */
-    CONFIG_TYPE_REAL,    /* ≥ 0 */
+    CONFIG_TYPE_REAL,    /* double; finite, not negative */
     CONFIG_TYPE_BOOL,    /* bool */
     CONFIG_TYPE_WORD,    /* an enum or int: one of `words` */
     CONFIG_TYPE_START,   /* start, start_ms, start_before_ms */
@@ -37,8 +37,10 @@ struct config_row {
     size_t size;          /* of the field there */
     const char *fallback; /* the default as text; NULL = derived, or none */
     const char *derived;  /* the default in words where it comes from other settings */
-    int64_t min, max;     /* of numbers; `max` of texts in bytes */
-    const char *unit;     /* of counts, for people */
+    int64_t min, max;     /* of whole numbers; `max` of texts in bytes */
+    double real_min, real_max; /* of CONFIG_TYPE_REAL; real_max 0 = none */
+    bool real_above_min;       /* real_min itself is refused */
+    const char *unit;          /* of counts, for people */
     const struct config_word *words;
     const char *aliases[CONFIG_ALIASES_MAX];
     const char *help;

@@ -198,6 +198,9 @@ char *config_value_text(const struct config *config, const struct config_row *ro
     if (field != NULL && (row->type == CONFIG_TYPE_BOOL || row->type == CONFIG_TYPE_WORD)) {
         return mem_text(config_number_word(row, config_number_load(row, field)));
     }
+    if (field != NULL && row->type == CONFIG_TYPE_REAL) {
+        return config_number_real_text(config_number_load(row, field).real);
+    }
     if (field != NULL && config_number_is(row->type)) {
         int64_t integer = config_number_load(row, field).integer;
 

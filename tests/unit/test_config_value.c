@@ -1,6 +1,7 @@
 /* Values by type: what is taken, what is refused, what the refusal says. */
 #include "config_case.h"
 
+#include "config_number.h"
 #include "config_value.h"
 
 static void whole_numbers_have_a_range_and_units(void **state)
@@ -70,6 +71,67 @@ static void counts_have_no_units(void **state)
     config_free(config);
     config_case_bad("batch.max.records = 10k\n", "whole number", "records", NULL);
     config_case_bad("fetch.max.records = 0\n", "1 to", NULL);
+}
+
+static void check_reals(const struct config_row *row, const char *const *good,
+                        const char *const *bad, const char *words)
+{
+    struct config_number number;
+    struct err err = {0};
+
+    for (size_t i = 0; good[i] != NULL; i++) {
+        double place = -1;
+
+        if (!config_number_read(row, NULL, good[i], &number, &err)) {
+            fail_msg("%s was refused: %s", good[i], err.text);
+        }
+        config_number_store(row, number, &place);
+        assert_memory_equal(&place, &number.real, sizeof(place));
+        number = config_number_load(row, &place);
+        assert_memory_equal(&place, &number.real, sizeof(place));
+    }
+    for (size_t i = 0; bad[i] != NULL; i++) {
+        if (config_number_read(row, NULL, bad[i], &number, &err)) {
+            fail_msg("%s was taken", bad[i]);
+        }
+        assert_string_equal(err.text, words);
+    }
+}
+
+static void reals_are_finite_and_in_their_range(void **state)
+{
+    const struct config_row from = {.type = CONFIG_TYPE_REAL, .size = sizeof(double)};
+    const struct config_row above = {
+        .type = CONFIG_TYPE_REAL, .size = sizeof(double), .real_above_min = true, .real_max = 1};
+
+    (void)state;
+    check_reals(&from, (const char *const[]){"0", "0.2", ".5", "1e300", "3.", "1E-3", NULL},
+                (const char *const[]){"", "-1", "-0.1", "nan", "inf", "infinity", "1e999", "0x10",
+                                      "1,5", "1.5 ", "five", "+1", "1s", ".", "e5", NULL},
+                "must be a number from 0 on");
+    check_reals(&above, (const char *const[]){"1", "0.0001", "1e-300", NULL},
+                (const char *const[]){"0", "0.0", "1.0001", "nan", "1e-999", NULL},
+                "must be a number above 0 and up to 1");
+}
+
+static void reals_are_shown_in_the_fewest_digits(void **state)
+{
+    static const struct {
+        double real;
+        const char *text;
+    } CASES[] = {{1, "1"},
+                 {0.2, "0.2"},
+                 {100, "100"},
+                 {1234567, "1234567"},
+                 {1.0 / 3, "0.3333333333333333"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        char *text = config_number_real_text(CASES[i].real);
+
+        assert_string_equal(text, CASES[i].text);
+        free(text);
+    }
 }
 
 static void switches_are_true_or_false(void **state)
@@ -256,6 +318,8 @@ int main(void)
         cmocka_unit_test(whole_numbers_have_a_range_and_units),
         cmocka_unit_test(sizes_have_units_of_1024),
         cmocka_unit_test(counts_have_no_units),
+        cmocka_unit_test(reals_are_finite_and_in_their_range),
+        cmocka_unit_test(reals_are_shown_in_the_fewest_digits),
         cmocka_unit_test(switches_are_true_or_false),
         cmocka_unit_test(words_are_listed_when_one_is_wrong),
         cmocka_unit_test(a_job_s_name_is_safe_in_a_path),
