@@ -125,6 +125,12 @@ void batch_deinit(struct batch *batch)
     *batch = (struct batch){0};
 }
 
+const char *const LIMITED_WORDS[LIMITED_COUNT] = {
+    [LIMITED_NONE] = "none",           [LIMITED_CAP] = "cap",         [LIMITED_INITIAL] = "initial",
+    [LIMITED_ESTIMATOR] = "estimator", [LIMITED_MINIMUM] = "minimum", [LIMITED_RECORDS] = "records",
+    [LIMITED_MEMORY] = "memory",
+};
+
 int64_t batch_find_range(const struct batch *batch, const char *topic, int32_t partition)
 {
     for (size_t r = 0; r < batch->range_count; r++) {

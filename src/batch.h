@@ -98,6 +98,8 @@ enum limited_by {
     LIMITED_RECORDS,
     LIMITED_MEMORY,
 };
+enum { LIMITED_COUNT = LIMITED_MEMORY + 1 };
+extern const char *const LIMITED_WORDS[LIMITED_COUNT];
 
 /* Up to which input offset one source has been delivered to one output partition (R4, R8). */
 struct progress {

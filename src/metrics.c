@@ -76,9 +76,6 @@ static const struct {
     {"mark", LEDGER_FIGURE_MARK},
 };
 
-static const char *const LIMITS[] = {"none",    "cap",     "initial", "estimator",
-                                     "minimum", "records", "memory"};
-
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static void print_family(FILE *out, const char *name, enum metric_type type, const char *help)
@@ -155,9 +152,9 @@ static void print_last_batch(FILE *out, const struct metrics *metrics)
 {
     print_numbers(out, metrics, LAST_BATCH, COUNT(LAST_BATCH));
     print_family(out, "last_batch_limited", GAUGE, "1 for what limited the last batch, else 0.");
-    for (size_t i = 0; i < COUNT(LIMITS); i++) {
-        print_sample(out, metrics, "last_batch_limited", "by", LIMITS[i]);
-        fprintf(out, "} %d\n", strcmp(LIMITS[i], metrics->figures.last_limited_by) == 0);
+    for (size_t i = 0; i < LIMITED_COUNT; i++) {
+        print_sample(out, metrics, "last_batch_limited", "by", LIMITED_WORDS[i]);
+        fprintf(out, "} %d\n", strcmp(LIMITED_WORDS[i], metrics->figures.last_limited_by) == 0);
     }
 }
 

@@ -134,6 +134,14 @@ static bool cut_to_records(int64_t records_max, struct rate_share *shares, size_
     return true;
 }
 
+bool rate_split_is_limited(const struct rate_split *split, const struct rate_share *shares,
+                           size_t count)
+{
+    struct rate rate = rate_in_force(split, shares, count);
+
+    return is_limited(split, &rate, shares, count);
+}
+
 void rate_split(const struct rate_split *split, struct rate_share *shares, size_t count,
                 enum limited_by *limited_out)
 {

@@ -24,6 +24,11 @@ struct rate_share {
     int64_t until;           /* the answer */
 };
 
+/* A limit by rate, cap or minimum is in force; else every take is INT64_MAX, which a limit may be
+ * as well. */
+bool rate_split_is_limited(const struct rate_split *split, const struct rate_share *shares,
+                           size_t count);
+
 /* Fills take and until of every share (in the order of topic, partition) and tells which limit cut
  * the batch. */
 void rate_split(const struct rate_split *split, struct rate_share *shares, size_t count,

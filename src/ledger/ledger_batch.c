@@ -14,10 +14,6 @@
 
 static const char *const STATE[] = {
     [BATCH_PLANNED] = "planned", [BATCH_STAGED] = "staged", [BATCH_SETTLED] = "settled"};
-const char *const LEDGER_LIMITED_BY[LEDGER_LIMITED_COUNT] = {
-    [LIMITED_NONE] = "none",           [LIMITED_CAP] = "cap",         [LIMITED_INITIAL] = "initial",
-    [LIMITED_ESTIMATOR] = "estimator", [LIMITED_MINIMUM] = "minimum", [LIMITED_RECORDS] = "records",
-    [LIMITED_MEMORY] = "memory"};
 
 /* OR ROLLBACK spares SQLite a statement journal; the caller's transaction is gone after a failure
  * anyway. */
@@ -80,7 +76,7 @@ static bool add_batch(struct ledger *ledger, const struct batch *batch, struct e
     ledger_bind_integer(add, STARTED, batch->started_ms);
     ledger_bind_integer(add, WALL, batch->planned_wall_ms);
     ledger_bind_integer(add, PLANNED, batch_planned(batch));
-    ledger_bind_text(add, LIMITED, LEDGER_LIMITED_BY[batch->limited_by]);
+    ledger_bind_text(add, LIMITED, LIMITED_WORDS[batch->limited_by]);
     if (batch->rate > 0) {
         ledger_bind_real(add, RATE, batch->rate);
     } else {

@@ -169,12 +169,6 @@ MUST_CHECK bool ledger_schema_prepare(struct ledger *ledger, const char *job, co
 /* Begins to count the pages in the WAL. */
 void ledger_prune_install(struct ledger *ledger);
 
-/* ---- ledger_batch.c ---- */
-
-/* The words of enum limited_by. */
-enum { LEDGER_LIMITED_COUNT = LIMITED_MEMORY + 1 };
-extern const char *const LEDGER_LIMITED_BY[LEDGER_LIMITED_COUNT];
-
 /* ---- ledger_define.c ---- */
 
 /* Loads a definition by its id. */

@@ -61,11 +61,11 @@ static bool load_batch(struct ledger *ledger, sqlite3_stmt *row, struct batch *b
     batch->started_ms = sqlite3_column_int64(row, STARTED);
     batch->planned_wall_ms = sqlite3_column_int64(row, WALL);
     batch->rate = sqlite3_column_double(row, RATE);
-    while (limited < LEDGER_LIMITED_COUNT &&
-           strcmp(LEDGER_LIMITED_BY[limited], ledger_text(row, LIMITED)) != 0) {
+    while (limited < LIMITED_COUNT &&
+           strcmp(LIMITED_WORDS[limited], ledger_text(row, LIMITED)) != 0) {
         limited++;
     }
-    if (limited == LEDGER_LIMITED_COUNT) {
+    if (limited == LIMITED_COUNT) {
         return ledger_damaged(ledger, err, "limited_by of batch %" PRId64, batch->number);
     }
     batch->limited_by = (enum limited_by)limited;
