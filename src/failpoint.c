@@ -1,7 +1,8 @@
-/* The places where a test can end the process or make a call fail, the delay that stretches a
- * batch, and the clock on which weeks pass in a minute.
+/* The places where a test can end the process, ask it to stop or make a call fail, the delay that
+ * stretches a batch, and the clock on which weeks pass in a minute, or an hour at once.
  *
- * A fast clock multiplies the boot time itself: the job clock begins at an offset to it anyway.
+ * A fast clock multiplies the boot time itself: the job clock begins at an offset to it anyway. A
+ * jump is added to it, as a suspend adds to the boot time and to no other clock.
  *
  * The environment is read once, at the first pass of any place. What stands there comes from a
  * test: a mistake in it ends the process with a message, or the test would pass without having
@@ -12,6 +13,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -58,7 +61,9 @@ enum { DELAY_US_MIN = 1000, SLICE_US_MAX = 100000 };
 
 enum { SPEED_MAX = 1000000 }; /* a boot of some years stays far from an overflow */
 
-enum action { ACTION_NONE, ACTION_KILL, ACTION_ERROR, ACTION_HANG };
+enum { JUMP_TEXT_SIZE = 24 };
+
+enum action { ACTION_NONE, ACTION_KILL, ACTION_ERROR, ACTION_HANG, ACTION_TERM };
 
 static struct {
     bool read;
@@ -69,6 +74,7 @@ static struct {
     uint64_t delay_us;
     uint64_t owed_us;
     uint64_t speed;
+    int jump_fd;          /* −1 = none */
     uint64_t deadline_ms; /* 0 = as in the source */
 } state;
 
@@ -118,6 +124,8 @@ static void read_place(const char *variable, const char *value)
         state.action = ACTION_ERROR;
     } else if (action_size == strlen("hang") && memcmp(colon + 1, "hang", action_size) == 0) {
         state.action = ACTION_HANG;
+    } else if (action_size == strlen("term") && memcmp(colon + 1, "term", action_size) == 0) {
+        state.action = ACTION_TERM;
     } else {
         refuse(variable, value);
     }
@@ -133,8 +141,10 @@ static void read_environment(void)
     const char *place = getenv("ONCESINK_FAILPOINT");
     const char *delay = getenv("ONCESINK_RECORD_DELAY_US");
     const char *speed = getenv("ONCESINK_CLOCK_SPEED");
+    const char *jump = getenv("ONCESINK_CLOCK_JUMP");
     const char *deadline = getenv("ONCESINK_DEADLINE_MS");
 
+    state.jump_fd = -1;
     state.read = true;
     if (place != NULL && place[0] != '\0') {
         read_place("ONCESINK_FAILPOINT", place);
@@ -152,6 +162,33 @@ static void read_environment(void)
             refuse("ONCESINK_CLOCK_SPEED", speed);
         }
     }
+    if (jump != NULL && jump[0] != '\0') {
+        state.jump_fd = open(jump, O_RDONLY | O_CLOEXEC);
+        if (state.jump_fd < 0) {
+            refuse("ONCESINK_CLOCK_JUMP", jump);
+        }
+    }
+}
+
+/* What stands in the file now, a number of ms; nothing is 0. */
+static int64_t jump_ms(void)
+{
+    char text[JUMP_TEXT_SIZE] = "";
+    ssize_t size = state.jump_fd < 0 ? 0 : pread(state.jump_fd, text, sizeof(text) - 1, 0);
+
+    if (size <= 0) {
+        return 0;
+    }
+    text[strcspn(text, "\n")] = '\0';
+    return (int64_t)number_of("ONCESINK_CLOCK_JUMP", text, text);
+}
+
+static int64_t wall_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 bool failpoint(const char *name)
@@ -171,6 +208,11 @@ bool failpoint(const char *name)
     }
     while (state.action == ACTION_HANG) {
         pause();
+    }
+    if (state.action == ACTION_TERM) {
+        fprintf(stderr, "failpoint %s stops at %" PRId64 "\n", name, wall_ms());
+        kill(getpid(), SIGTERM);
+        return false;
     }
     return true;
 }
@@ -228,7 +270,7 @@ int64_t failpoint_clock_ms(int64_t boot_ms)
     if (!state.read) {
         read_environment();
     }
-    return boot_ms * (int64_t)state.speed;
+    return boot_ms * (int64_t)state.speed + jump_ms();
 }
 
 void failpoint_list(void)

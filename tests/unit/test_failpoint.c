@@ -147,6 +147,40 @@ static void the_clock_runs_as_fast_as_asked(void **state)
     assert_clock("-2", 1234, -1);
 }
 
+static void term_asks_for_a_stop_and_goes_on(void **state)
+{
+    (void)state;
+    assert_signal("mark-before:term@2", "mark-before", SIGTERM);
+    assert_exit("mark-before:term@5", "mark-before", EXIT_PASSED);
+}
+
+/* The same clock before and after the file holds a number. */
+static void the_clock_jumps_by_what_is_in_the_file(void **state)
+{
+    char path[] = "/tmp/oncesink-jump-XXXXXX";
+    int status;
+    pid_t pid = fork();
+
+    (void)state;
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int file = mkstemp(path);
+
+        setenv("ONCESINK_CLOCK_JUMP", path, 1);
+        setenv("ONCESINK_CLOCK_SPEED", "3", 1);
+        if (file < 0 || failpoint_clock_ms(1000) != 3000 || write(file, "3600000\n", 8) != 8 ||
+            failpoint_clock_ms(1001) != 3603003 || failpoint_clock_ms(1002) != 3603006) {
+            unlink(path);
+            _exit(1);
+        }
+        unlink(path);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void the_delay_adds_up(void **state)
 {
     int status;
@@ -185,6 +219,8 @@ int main(void)
         cmocka_unit_test(a_name_that_is_not_listed_is_a_defect),
         cmocka_unit_test(the_delay_adds_up),
         cmocka_unit_test(the_clock_runs_as_fast_as_asked),
+        cmocka_unit_test(term_asks_for_a_stop_and_goes_on),
+        cmocka_unit_test(the_clock_jumps_by_what_is_in_the_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
