@@ -11,6 +11,7 @@
 #include "ledger.h"
 #include "mark.h"
 #include "outputs.h"
+#include "pace.h"
 #include "patience.h"
 #include "protocol.h"
 #include "readback.h"
@@ -56,7 +57,7 @@ struct job {
     struct tick tick;
     struct stop stop;
     struct report report;
-    int64_t began_ms; /* job clock: this process began (R3) */
+    int64_t began_ms; /* CLOCK_MONOTONIC: this process began (R3) */
     char job_hash[PROVENANCE_JOB_SIZE];
     char incarnation[INCARNATION_SIZE]; /* written into provenance: a new one for each producer */
 
@@ -105,6 +106,7 @@ struct job {
     int64_t found; /* records found delivered by recovery */
     int64_t checkpoint_ms;
     int64_t acknowledged_ms;
+    struct pace pace;
     uint64_t sent;      /* in this batch by this process */
     int64_t *positions; /* per range: behind the last record handed over or passed by */
 
@@ -120,7 +122,7 @@ struct job {
     /* Looking at the outputs (R5, O3). */
     int64_t watch_until_ms; /* 0 = not watching */
     int64_t gap_look_ms;
-    int64_t second_look_ms;                  /* 0 = done */
+    int64_t second_look_ms;                  /* CLOCK_MONOTONIC; 0 = done */
     struct readback *readback;               /* made when it is needed, ended when it isn't */
     int64_t readback_ms;                     /* job clock: when it was last used */
     char last_incarnation[INCARNATION_SIZE]; /* cache of ledger_knows_incarnation */

@@ -195,6 +195,23 @@ static void log_settled(const struct job *job, const struct settling *settling)
              job->recovered ? ", finished by recovery" : "");
 }
 
+/* Of the relations of time settings the one that shows only while it runs. */
+static void warn_of_pace(struct job *job, const struct ledger_settlement *settlement)
+{
+    const struct config *config = job->config;
+    double rate;
+
+    if (!config->warn_of_pace || job->recovered ||
+        !pace_batch(&job->pace, settlement->records, settlement->processing_ms,
+                    config->fetch_max_records, config->session_timeout_ms, &rate)) {
+        return;
+    }
+    log_warning("fetch.max.records = %" PRId64 " records take %.0f ms at the %.0f records/s of the "
+                "last batches, which should be below session.timeout.ms = %" PRId64 "; going on",
+                config->fetch_max_records, (double)config->fetch_max_records * 1000 / rate, rate,
+                config->session_timeout_ms);
+}
+
 bool settle_batch(struct job *job, bool join, struct err *err)
 {
     struct settling settling;
@@ -218,6 +235,7 @@ bool settle_batch(struct job *job, bool join, struct err *err)
 
         apply(job, &settling);
         log_settled(job, &settling);
+        warn_of_pace(job, &settling.settlement);
         deliver_end(job);
         free(job->suspects);
         job->suspects = NULL;

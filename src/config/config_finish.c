@@ -84,6 +84,8 @@ static void derive_defaults(struct config *config, int64_t now_ms)
         config->transactional_id = mem_text(config->job_name);
     }
     config->transaction_timeout_ms = transaction_timeout(config);
+    config->warn_of_pace = config_row_is_set(config, "fetch.max.records") ||
+                           config_row_is_set(config, "session.timeout.ms");
     if (config->ledger_path == NULL) {
         config->ledger_path = mem_print("%s.db", config->job_name);
     }
