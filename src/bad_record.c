@@ -11,6 +11,7 @@
 #include "mem.h"
 #include "recover.h"
 #include "source_ends.h"
+#include "wait.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ static bool error_place(struct job *job, const char *topic, int32_t input_partit
 {
     struct topic_facts *facts = topic_facts_new(job->ask, &topic, 1);
     struct patience patience = job_patience(job, -1);
-    int64_t end = clock_now_ms(&job->clock) + TOPIC_MISSING_MS;
+    int64_t end = wait_now_ms() + TOPIC_MISSING_MS;
     struct ends_item last = {.topic = topic};
     bool ok = true;
 
@@ -43,7 +44,7 @@ static bool error_place(struct job *job, const char *topic, int32_t input_partit
             last.partition = input_partition % fact->partitions;
             break;
         }
-        if (ok && clock_now_ms(&job->clock) > end) {
+        if (ok && wait_now_ms() > end) {
             ok = err_set(err, ERR_DECISION, 0,
                          "the error topic '%s' isn't there: create it, then start again", topic);
         } else if (ok) {

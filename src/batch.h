@@ -131,8 +131,9 @@ struct batch {
     struct set_aside_mark *set_aside;
     size_t set_aside_count;
 
-    int64_t tick_ms;    /* job clock */
-    int64_t started_ms; /* job clock: planning began */
+    int64_t tick_ms;      /* job clock */
+    int64_t started_ms;   /* job clock: planning began */
+    int64_t missed_ticks; /* that collapsed into this one; the ledger keeps it as an event */
     int64_t planned_wall_ms;
     double rate; /* the estimator's, records/s; 0 = none */
     enum limited_by limited_by;

@@ -28,6 +28,7 @@
 #include "source_ends.h"
 #include "start.h"
 #include "start_access.h"
+#include "wait.h"
 
 #include <inttypes.h>
 #include <malloc.h>
@@ -59,8 +60,8 @@ static bool open_ledger(struct job *job, struct err *err)
     }
     ledger_identity(job->ledger, &job->identity);
     clock_init(&job->clock, &CLOCK_SYSTEM, job->identity.last_ms);
-    job->began_ms = clock_now_ms(&job->clock);
-    job->planned_ms = job->began_ms;
+    job->began_ms = wait_now_ms();
+    job->planned_ms = clock_now_ms(&job->clock);
     if (!job_draw(job, err) ||
         !ledger_start(job->ledger, job->incarnation, clock_wall_ms(&job->clock), err) ||
         !ledger_unsettled(job->ledger, &job->batch, &found, err)) {
@@ -310,6 +311,7 @@ static bool change_mode(struct job *job, struct err *err)
 
 static bool loop(struct job *job, struct err *err)
 {
+    struct ledger_identity ledger;
     bool done = false;
 
     if (job->state == PROTOCOL_READ) {
@@ -333,7 +335,9 @@ static bool loop(struct job *job, struct err *err)
         if (!set_goals(job, err)) {
             return false;
         }
-        job->tick.next_ms = clock_now_ms(&job->clock); /* the first batch waits for no tick */
+        ledger_identity(job->ledger, &ledger);
+        tick_init_at_once(&job->tick, job->config->batch_interval_ms, clock_now_ms(&job->clock),
+                          ledger.last_ms);
     }
     while (!done) {
         if (job->state == PROTOCOL_IDLE) {
@@ -380,7 +384,9 @@ static bool ended(struct job *job, bool ok, struct err *err)
         struct err second;
 
         how = err->text;
-        if (err->kind == ERR_FORCED) {
+        if (err->kind == ERR_FORCED && job->state == PROTOCOL_IDLE) {
+            log_warning("%s, between batches: everything is settled", err->text);
+        } else if (err->kind == ERR_FORCED) {
             log_warning("%s; batch %" PRId64 " is unsettled: the next start finishes it", err->text,
                         job->batch.number);
         }

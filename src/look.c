@@ -12,6 +12,7 @@
 #include "look_positions.h"
 #include "mem.h"
 #include "source_ends.h"
+#include "wait.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -306,7 +307,7 @@ bool look_extend(struct look *look, struct err *err)
                                       .partition = look->spans[i].partition};
     }
     ok = ends_get(job->ask, ENDS_LAST, items, look->count, &patience, err);
-    look->ends_ms = clock_now_ms(&job->clock);
+    look->ends_ms = wait_now_ms();
     for (size_t i = 0; ok && i < look->count; i++) {
         if (items[i].offset > look->spans[i].until) {
             look->spans[i].until = items[i].offset;

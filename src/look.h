@@ -31,8 +31,8 @@ struct look {
     int64_t found;   /* records of the batch */
     int64_t earlier; /* records of this ledger's earlier batches */
     int64_t doubled;
-    int64_t ends_ms;      /* job clock: when the spans' ends were answered */
-    int64_t last_ours_ms; /* job clock: when one was last known to have appeared, −1 = none */
+    int64_t ends_ms;      /* CLOCK_MONOTONIC: when the spans' ends were answered */
+    int64_t last_ours_ms; /* and when one was last known to have appeared, −1 = none */
 };
 
 void look_init(struct look *look, struct job *job, enum look_purpose purpose);

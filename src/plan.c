@@ -52,9 +52,9 @@ static bool refresh_fences(struct job *job, struct err *err)
 
     for (size_t i = 0; i < job->outputs.count; i++) {
         const struct output *output = &job->outputs.items[i];
+        int64_t age = wall - output->refreshed_wall_ms; /* below 0: the wall clock was set back */
 
-        if (output->looked && output->expected < 0 &&
-            wall - output->refreshed_wall_ms > FENCE_AGE_MS) {
+        if (output->looked && output->expected < 0 && (age > FENCE_AGE_MS || age < 0)) {
             items[count] =
                 (struct ends_item){.topic = output->topic, .partition = output->partition};
             place[count++] = i;
@@ -182,20 +182,6 @@ static void fill_plan(struct job *job, const struct ends_item *items, size_t cou
     free(inputs);
 }
 
-/* Takes the due tick. */
-static bool take_tick(struct job *job, int64_t started_ms, int64_t *tick_out, struct err *err)
-{
-    int64_t collapsed;
-
-    *tick_out = tick_take(&job->tick, started_ms, &collapsed);
-    if (collapsed == 0) {
-        return true;
-    }
-    log_notice("%" PRId64 " ticks were missed and collapse into one", collapsed);
-    return ledger_event(job->ledger, EVENT_TICKS, 0, clock_wall_ms(&job->clock), err,
-                        "%" PRId64 " missed ticks collapsed into one", collapsed);
-}
-
 /* Interval 0: a batch takes what the cap allows for the time since the last plan, and at least the
  * minimum. It is due only when that time is worth the minimum, or a cap per second would mean
  * nothing: each of a thousand batches a second would take one record. */
@@ -226,7 +212,6 @@ bool plan_prepare(struct job *job, int wait_ms, struct batch *batch, bool *made_
     size_t count;
     struct ends_item *items;
     struct patience patience = job_patience(job, wait_ms >= 0 ? wait_ms : ENDS_WAIT_MS);
-    int64_t tick_ms;
     bool ok;
 
     *made_out = false;
@@ -251,14 +236,19 @@ bool plan_prepare(struct job *job, int wait_ms, struct batch *batch, bool *made_
             ok = check_end(job, i, &items[at++], err);
         }
     }
-    ok = ok && start_check_ids(job, err) && take_tick(job, started_ms, &tick_ms, err);
+    ok = ok && start_check_ids(job, err);
     if (ok) {
+        int64_t tick_ms = tick_take(&job->tick, started_ms, &batch->missed_ticks);
+
         fill_plan(job, items, count, tick_ms, started_ms, batch);
         if (batch->range_count == 0) {
             tick_empty(&job->tick, started_ms);
         }
-        *made_out = batch->range_count > 0;
         job->planned_ms = started_ms;
+        /* A stop that came since the plan's time stamp would be followed by a whole batch; one that
+         * comes later finds this batch under way. */
+        stop_serve(&job->stop);
+        *made_out = batch->range_count > 0 && !stop_requested(&job->stop);
     }
     free(items);
     return ok;
@@ -270,6 +260,11 @@ bool plan_store(struct job *job, void *arg, struct err *err)
 
     if (!ledger_define(job->ledger, &batch->definition, err) ||
         !ledger_plan(job->ledger, batch, err)) {
+        return false;
+    }
+    if (batch->missed_ticks > 0 &&
+        !ledger_event(job->ledger, EVENT_TICKS, batch->number, clock_wall_ms(&job->clock), err,
+                      "%" PRId64 " missed ticks collapsed into one", batch->missed_ticks)) {
         return false;
     }
     return !failpoint("plan-before-commit") || err_set(err, ERR_FAILED, 0, "failpoint");
@@ -304,6 +299,9 @@ void plan_adopt(struct job *job, struct batch *batch)
         job->outputs.items[place].fence = job->batch.fences[i].offset;
     }
     job_move(job, PROTOCOL_PLAN);
+    if (job->batch.missed_ticks > 0) {
+        log_notice("%" PRId64 " ticks were missed and collapsed into one", job->batch.missed_ticks);
+    }
 }
 
 bool plan_make(struct job *job, struct err *err)

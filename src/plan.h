@@ -13,8 +13,9 @@ MUST_CHECK bool plan_make(struct job *job, struct err *err);
 
 /* Its parts, for a plan that shares a transaction with the settlement before it. */
 
-/* The plan for the due tick; *made_out is false when there is nothing to read, or when, with
- * wait_ms ≥ 0, the ends don't come within it (the tick isn't taken then). */
+/* The plan for the due tick; *made_out is false when there is nothing to read, when a stop was asked
+ * for meanwhile (the plan is dropped), or when, with wait_ms ≥ 0, the ends don't come within it (the
+ * tick isn't taken then). */
 MUST_CHECK bool plan_prepare(struct job *job, int wait_ms, struct batch *batch, bool *made_out,
                              struct err *err);
 

@@ -25,6 +25,7 @@
 #include "mem.h"
 #include "positions.h"
 #include "source_ends.h"
+#include "wait.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -32,7 +33,7 @@
 #include <string.h>
 
 enum {
-    WAIT_SLICE_MS = 40,
+    LOOK_SLICE_MS = 40,
     SETTLE_MS = 1000,
     SETTLE_REPLICATED_MS = 3000,
 };
@@ -55,14 +56,14 @@ static int64_t settle_ms(const struct job *job)
 }
 
 /* R3: whether the wait was over is asked before the ends are, so that the last read reaches an end
- * of after it. */
+ * of after it. Time in which the machine slept doesn't count: what a dead process has left to the
+ * system to send goes on only when it wakes up. */
 static bool wait_and_read(struct look *look, int64_t began_ms, struct err *err)
 {
     struct job *job = look->job;
 
     for (;;) {
-        bool over = protocol_wait_over(clock_now_ms(&job->clock), began_ms, look->last_ours_ms,
-                                       settle_ms(job));
+        bool over = protocol_wait_over(wait_now_ms(), began_ms, look->last_ours_ms, settle_ms(job));
         int64_t found = look->found;
 
         if (!look_extend(look, err) || !look_read(look, err)) {
@@ -76,7 +77,7 @@ static bool wait_and_read(struct look *look, int64_t began_ms, struct err *err)
             return true;
         }
         if (!over) {
-            job_wait(job, WAIT_SLICE_MS);
+            job_wait(job, LOOK_SLICE_MS);
         }
         if (!job_meanwhile(job, err)) {
             return false;
@@ -337,7 +338,7 @@ bool recover_broken(struct job *job, struct err *err)
     if (failpoint("replace-after-destroy")) {
         return err_set(err, ERR_FAILED, 0, "failpoint");
     }
-    began_ms = clock_now_ms(&job->clock);
+    began_ms = wait_now_ms();
     if (!recover_look_at_gaps(job, err) || !job_new_incarnation(job, err)) {
         return false;
     }

@@ -5,6 +5,7 @@
 #include "job_state.h"
 #include "look.h"
 #include "recover.h"
+#include "wait.h"
 
 enum {
     READBACK_IDLE_MS = 3000, /* a reader of the outputs that wasn't used for so long is ended */
@@ -89,7 +90,7 @@ bool recover_meanwhile(struct job *job, struct err *err)
     if (job->state == PROTOCOL_BROKEN || job->state == PROTOCOL_IN_DOUBT) {
         return true; /* the read-back sees it all */
     }
-    if (job->second_look_ms > 0 && now >= job->second_look_ms && !second_look(job, err)) {
+    if (job->second_look_ms > 0 && wait_now_ms() >= job->second_look_ms && !second_look(job, err)) {
         return false;
     }
     if (now - job->readback_ms >= READBACK_IDLE_MS) {

@@ -20,6 +20,7 @@
 #include "source_ends.h"
 #include "start_access.h"
 #include "start_mark.h"
+#include "wait.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ static void facts_make(struct job *job)
 static bool facts_wait(struct job *job, struct err *err)
 {
     struct patience patience = job_patience(job, -1);
-    int64_t end = clock_now_ms(&job->clock) + TOPIC_MISSING_MS;
+    int64_t end = wait_now_ms() + TOPIC_MISSING_MS;
     bool told = false;
 
     for (;;) {
@@ -84,7 +85,7 @@ static bool facts_wait(struct job *job, struct err *err)
             definition_deinit(&definition);
             return true;
         }
-        if (err->kind != ERR_DECISION || job->facts_ms >= end) {
+        if (err->kind != ERR_DECISION || wait_now_ms() >= end) {
             return false;
         }
         if (!told) {

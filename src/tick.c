@@ -24,6 +24,14 @@ void tick_init(struct tick *tick, int64_t interval_ms, int64_t now_ms)
     };
 }
 
+void tick_init_at_once(struct tick *tick, int64_t interval_ms, int64_t now_ms, int64_t last_ms)
+{
+    tick_init(tick, interval_ms, now_ms);
+    if (tick->next_ms - interval_ms > last_ms) {
+        tick->next_ms -= interval_ms;
+    }
+}
+
 int64_t tick_wait(const struct tick *tick, int64_t now_ms)
 {
     if (tick->interval_ms == 0 || now_ms >= tick->next_ms) {

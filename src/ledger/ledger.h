@@ -20,6 +20,9 @@
 #include "batch.h"
 #include "err.h"
 
+/* The end of year 9999. A ledger with a later time is damaged. */
+#define LEDGER_MS_MAX INT64_C(253402300799999)
+
 struct ledger;
 
 struct ledger_options {

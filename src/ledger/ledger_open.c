@@ -100,6 +100,9 @@ static bool load_identity(struct ledger *ledger, const char *job, struct err *er
     identity->settled_by_mark = sqlite3_column_int(row, BY_MARK) != 0;
     identity->settled_by_place = sqlite3_column_int(row, BY_PLACE) != 0;
     ledger->pruned = sqlite3_column_int64(row, PRUNED);
+    if (good && (identity->last_ms < 0 || identity->last_ms > LEDGER_MS_MAX)) {
+        good = ledger_damaged(ledger, err, "last_ms in oncesink_ledger, a time beyond year 9999");
+    }
     sqlite3_reset(row);
     return good;
 }

@@ -163,6 +163,18 @@ static void another_jobs_ledger_is_refused(void **state)
     must_refuse(&options, ERR_SETTINGS, "belongs to the job 'job', not to 'other'");
 }
 
+static void a_time_that_no_clock_tells_is_refused(void **state)
+{
+    (void)state;
+    ledger_close(must_open(&place));
+    tell(&place, "UPDATE oncesink_ledger SET last_ms = 253402300799999");
+    ledger_close(must_open(&place));
+    tell(&place, "UPDATE oncesink_ledger SET last_ms = 253402300800000");
+    must_refuse_here(ERR_LEDGER, "last_ms");
+    tell(&place, "UPDATE oncesink_ledger SET last_ms = 9223372036854775807");
+    must_refuse_here(ERR_LEDGER, "last_ms");
+}
+
 static void a_directory_and_a_missing_directory_are_refused(void **state)
 {
     const struct ledger_options directory = {.path = place.directory, .job = "job"};
@@ -445,6 +457,7 @@ int main(void)
         TEST(a_ledger_that_is_not_there_is_made_only_on_demand),
         TEST(another_jobs_ledger_is_refused),
         TEST(a_directory_and_a_missing_directory_are_refused),
+        TEST(a_time_that_no_clock_tells_is_refused),
         TEST(a_damaged_ledger_is_refused_or_reads_as_damaged),
         TEST(a_dropped_table_is_one_clear_message),
         TEST(a_second_owner_is_refused_with_the_firsts_pid),
