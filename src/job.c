@@ -15,6 +15,7 @@
  * lost. */
 #include "job.h"
 
+#include "client_end.h"
 #include "deliver.h"
 #include "failpoint.h"
 #include "job_state.h"
@@ -115,6 +116,7 @@ static void close_job(struct job *job)
     topic_facts_free(job->facts);
     broker_facts_free(job->brokers);
     client_free(job->ask, "the asking client");
+    client_end_wait();
     ledger_close(job->ledger);
     batch_deinit(&job->batch);
     delivered_deinit(&job->delivered);

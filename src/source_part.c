@@ -16,6 +16,7 @@
 #include "kafka_client.h"
 #include "log.h"
 #include "mem.h"
+#include "source_lane.h"
 #include "wait.h"
 
 #include <assert.h>
@@ -27,7 +28,7 @@
 
 /* ── making and freeing ──────────────────────────────────────────────────────────────────────── */
 
-struct source_part *source_part_new(rd_kafka_t *client, const char *topic, int32_t partition,
+struct source_part *source_part_new(struct source_lane *lane, const char *topic, int32_t partition,
                                     int fd)
 {
     static const uint64_t ONE = 1; /* what an eventfd wants to be written */
@@ -35,8 +36,9 @@ struct source_part *source_part_new(rd_kafka_t *client, const char *topic, int32
 
     part->topic = mem_text(topic);
     part->partition = partition;
-    part->client = client;
-    part->queue = rd_kafka_queue_get_partition(client, topic, partition);
+    part->lane = lane;
+    part->client = lane->client;
+    part->queue = rd_kafka_queue_get_partition(part->client, topic, partition);
     rd_kafka_queue_forward(part->queue, NULL);
     /* Before it is assigned: the event comes only when an empty queue fills. */
     rd_kafka_queue_io_event_enable(part->queue, fd, &ONE, sizeof(ONE));
@@ -69,7 +71,7 @@ void source_part_free(struct source_part *part)
     free(part);
 }
 
-int source_part_compare(const struct source_part *part, const char *topic, int32_t partition)
+static int compare(const struct source_part *part, const char *topic, int32_t partition)
 {
     int by_topic = strcmp(part->topic, topic);
 
@@ -77,6 +79,27 @@ int source_part_compare(const struct source_part *part, const char *topic, int32
         return by_topic;
     }
     return part->partition < partition ? -1 : part->partition > partition;
+}
+
+bool source_part_find(struct source_part *const *parts, size_t count, const char *topic,
+                      int32_t partition, size_t *at_out)
+{
+    size_t low = 0;
+    size_t high = count;
+    int order = 1;
+
+    while (low < high && order != 0) {
+        size_t middle = low + (high - low) / 2;
+
+        order = compare(parts[middle], topic, partition);
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    *at_out = high;
+    return order == 0;
 }
 
 void source_part_restart(struct source_part *part, int64_t offset)
@@ -239,6 +262,7 @@ static bool sort_out(struct source_part *part, int64_t until, rd_kafka_message_t
             continue;
         }
         part->seen = message->offset + 1;
+        part->gone_ms = 0;
         if (message->offset < until) {
             messages[below++] = message;
         } else {

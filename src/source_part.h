@@ -6,10 +6,13 @@
 #include "err.h"
 #include "source_read.h"
 
+struct source_lane;
+
 struct source_part {
     char *topic;
     int32_t partition;
-    rd_kafka_t *client; /* the consumer; not owned */
+    struct source_lane *lane; /* whose it is */
+    rd_kafka_t *client;       /* the lane's consumer; not owned */
     rd_kafka_queue_t *queue;
     rd_kafka_topic_partition_list_t *self; /* it alone: for asking the position */
     bool assigned;
@@ -29,12 +32,14 @@ struct source_part {
 };
 
 /* A queue of its own that wakes `fd` (an eventfd) when it fills; to be assigned by the caller. */
-struct source_part *source_part_new(rd_kafka_t *client, const char *topic, int32_t partition,
+struct source_part *source_part_new(struct source_lane *lane, const char *topic, int32_t partition,
                                     int fd);
 void source_part_free(struct source_part *part);
 
-/* By topic, then partition. */
-int source_part_compare(const struct source_part *part, const char *topic, int32_t partition);
+/* Is it among parts[0 … count), which are in the order of topic, then partition? *at_out: where it
+ * is, or belongs. */
+bool source_part_find(struct source_part *const *parts, size_t count, const char *topic,
+                      int32_t partition, size_t *at_out);
 
 /* It has been assigned at `offset`: nothing is kept, nothing has come. */
 void source_part_restart(struct source_part *part, int64_t offset);

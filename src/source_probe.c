@@ -7,6 +7,7 @@
  * `until`, or a position there (transaction markers), proves it at once. */
 #include "source_probe.h"
 
+#include "client_end.h"
 #include "log.h"
 #include "mem.h"
 #include "wait.h"
@@ -55,7 +56,7 @@ void source_probe_free(struct source_probe *probe)
     if (probe == NULL) {
         return;
     }
-    client_free(probe->client, "ending the consumer that looks for a compacted tail");
+    client_end(probe->client);
     free(probe);
 }
 
@@ -111,10 +112,10 @@ enum source_probe_answer source_probe_step(struct source_probe *probe)
     rd_kafka_get_watermark_offsets(probe->client, probe->topic, probe->partition, &low, &high);
     if (high < probe->until) {
         probe->answered_ms = 0;
-    } else if (probe->answered_ms == 0) {
-        probe->answered_ms = wait_now_ms();
-    } else if (wait_now_ms() - probe->answered_ms >= PROBE_MS) {
-        return PROBE_EMPTY;
+        return PROBE_UNKNOWN;
     }
-    return PROBE_UNKNOWN;
+    if (probe->answered_ms == 0) {
+        probe->answered_ms = wait_now_ms();
+    }
+    return wait_now_ms() - probe->answered_ms >= PROBE_MS ? PROBE_EMPTY : PROBE_ANSWERED;
 }

@@ -9,9 +9,10 @@
 struct source_probe;
 
 enum source_probe_answer {
-    PROBE_UNKNOWN, /* not yet */
-    PROBE_EMPTY,   /* the leader has answered, and there is nothing */
-    PROBE_RECORDS, /* there is something: the reader it was asked for is stuck */
+    PROBE_UNKNOWN,  /* not yet */
+    PROBE_ANSWERED, /* the leader has answered, and so far there is nothing */
+    PROBE_EMPTY,    /* it has answered for long enough: there is nothing */
+    PROBE_RECORDS,  /* there is something: the reader it was asked for is stuck */
 };
 
 /* NULL when no consumer could be made. `topic` is borrowed. */

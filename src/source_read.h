@@ -1,13 +1,14 @@
 /* The inputs, read exactly: for each partition of a batch the records of [from, until), in order,
  * no more and no less.
  *
- * One consumer, a queue per partition, one eventfd for all. What was prefetched or taken beyond
- * `until` is kept for the next batch. A range is done when any holds: the last record taken is
+ * A queue per partition, one eventfd for all, and one consumer, unless source_retry has put a
+ * partition into the hands of another. What was prefetched or taken beyond `until` is kept for the
+ * next batch. A range is done when any holds: the last record taken is
  * until − 1 | a record ≥ until arrived | the position is ≥ until | the end of the partition was met
  * at ≥ until | nothing moved for SOURCE_STALL_MS though the log's end is ≥ until (compacted tail).
  *
- *     source_new → source_begin → source_take… until every range is done → source_begin …
- *     → source_free
+ *     source_new → source_begin → (source_take… source_retry… source_tidy…) until every range is
+ *     done → source_begin … → source_free
  *
  * Every message taken must be destroyed (rd_kafka_message_destroy) before source_free. Main
  * thread. */
@@ -67,6 +68,9 @@ struct source_taken {
     size_t count; /* messages put into the array */
     bool done;    /* the range has ended; no message will come for it */
     bool stalled; /* it ended by the stall rule */
+    /* Nothing was there, and it is the broker's turn: neither has the topic been reported missing,
+     * nor has the leader just answered that there may be nothing (a compacted tail). */
+    bool waiting;
     enum source_trouble trouble;
     int64_t position; /* first offset not taken yet; where a stalled range stalled */
     char text[256];   /* with trouble: librdkafka's words */
@@ -77,6 +81,22 @@ struct source_taken {
  * again by itself), ERR_DECISION (not permitted, topic gone), ERR_SETTINGS. */
 MUST_CHECK bool source_take(struct source *source, size_t index, rd_kafka_message_t **messages,
                             size_t max, struct source_taken *taken_out, struct err *err);
+
+/* A reading that gets nothing begins again: the ranges of these `indexes` leave their consumer and
+ * are read on from their positions by a fresh one, which they share. When no consumer can be made
+ * (logged) they stay where they are. Only while source_can_retry. */
+MUST_CHECK bool source_retry(struct source *source, const size_t *indexes, size_t count,
+                             struct err *err);
+
+/* false while consumers that were left for fresh ones are too many: wait for source_tidy, and for
+ * those that end. */
+bool source_can_retry(const struct source *source);
+
+/* A consumer that nothing is read through any more can't end before every message taken from it is
+ * destroyed. source_has_retired: there is one. source_tidy: the caller holds no message, neither
+ * has the sink any: they end, on the side. */
+bool source_has_retired(const struct source *source);
+void source_tidy(struct source *source);
 
 /* Goes on at `offset` (≥ position; the same one after trouble: fetches again) in ranges[index]:
  * what lies between is lost, or known to be delivered. What is kept from there on stays. At or

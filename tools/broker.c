@@ -1,6 +1,7 @@
 /* The brokers, asked by oncesink-recover. */
 #include "broker.h"
 
+#include "client_end.h"
 #include "kafka_client.h"
 #include "ledger.h"
 #include "log.h"
@@ -49,6 +50,7 @@ void broker_close(struct broker *broker)
 {
     topic_facts_free(broker->facts);
     client_free(broker->ask, "the asking client");
+    client_end_wait();
     config_free(broker->config);
     *broker = (struct broker){0};
 }

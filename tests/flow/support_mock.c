@@ -2,6 +2,7 @@
  * only shortly. */
 #include "support_mock.h"
 
+#include "client_end.h"
 #include "log.h"
 #include "mem.h"
 #include "wait.h"
@@ -60,6 +61,7 @@ struct mock *mock_new(int brokers)
 
 void mock_free(struct mock *mock)
 {
+    client_end_wait();
     rd_kafka_destroy(mock->feeder);
     rd_kafka_mock_cluster_destroy(mock->cluster);
     rd_kafka_destroy(mock->host);

@@ -1,0 +1,104 @@
+/* When nothing comes for a range: what may that mean?
+ *
+ * The position moves over what can't be read (transaction markers, aborted data), and a range may
+ * be done by that alone. A topic may be missing. After SOURCE_STALL_MS, when the log goes on beyond
+ * the range, a probe asks whether there is anything in it at all (a compacted tail). Anything else
+ * is the broker's turn, and the caller's to judge how long it may take. */
+#include "log.h"
+#include "source_state.h"
+#include "wait.h"
+
+#include <inttypes.h>
+
+enum { POLL_EVERY_MS = 100, GONE_MS_MAX = 30000 };
+
+void source_idle_end_probe(struct source *source)
+{
+    source_probe_free(source->probe);
+    source->probe = NULL;
+    source->probed = NULL;
+}
+
+static bool poll_clients(struct source *source, struct err *err)
+{
+    if (wait_now_ms() - source->polled_ms < POLL_EVERY_MS) {
+        return true;
+    }
+    source->polled_ms = wait_now_ms();
+    for (size_t i = 0; i < source->lane_count; i++) {
+        source_lane_poll(source->lanes[i]);
+    }
+    return client_check_login(err);
+}
+
+/* Nothing has come for long though the log goes on: is there nothing, or is the reading stuck? */
+static bool look_closely(struct source *source, struct source_part *part, int64_t until,
+                         struct source_taken *taken, struct err *err)
+{
+    int64_t low = -1;
+    int64_t high = -1;
+
+    if (source->probe == NULL) {
+        rd_kafka_get_watermark_offsets(part->client, part->topic, part->partition, &low, &high);
+        if (high >= until) {
+            source->probe = source_probe_new(source->config, source->purpose, part->topic,
+                                             part->partition, part->seen, until);
+            source->probed = part;
+        }
+        return true;
+    }
+    if (source->probed != part) {
+        return true; /* one after another */
+    }
+    switch (source_probe_step(source->probe)) {
+    case PROBE_UNKNOWN:
+        return true;
+    case PROBE_ANSWERED:
+        taken->waiting = false;
+        return true;
+    case PROBE_EMPTY:
+        source_idle_end_probe(source);
+        part->seen = until;
+        taken->stalled = true;
+        taken->waiting = false;
+        return true;
+    case PROBE_RECORDS:
+        break;
+    }
+    source_idle_end_probe(source);
+    log_warning("input %s[%" PRId32 "]: nothing came from offset %" PRId64
+                " on though there is something; fetching again",
+                part->topic, part->partition, part->seen);
+    source_lane_enter(part->lane, part, part->next, part->epoch);
+    return source_lane_apply(part->lane, err);
+}
+
+bool source_idle_look(struct source *source, size_t index, struct source_taken *taken,
+                      struct err *err)
+{
+    struct source_part *part = source->reading[index];
+    int64_t until = source->ranges[index].until;
+    int64_t seen = part->seen;
+    int64_t now_ms = wait_now_ms();
+
+    if (!poll_clients(source, err)) {
+        return false;
+    }
+    source_part_look(part);
+    if (part->seen >= until || part->trouble != SOURCE_FINE) {
+        return true;
+    }
+    if (part->gone_ms > 0 && now_ms - part->gone_ms >= GONE_MS_MAX) {
+        return err_set(err, ERR_DECISION, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+                       "input %s[%" PRId32 "] has been missing for %d s", part->topic,
+                       part->partition, GONE_MS_MAX / 1000);
+    }
+    taken->waiting = part->gone_ms == 0 && part->seen == seen;
+    if (part->idle_ms == 0) {
+        part->idle_ms = now_ms;
+    }
+    if (now_ms - part->idle_ms < SOURCE_STALL_MS) {
+        return true;
+    }
+    return look_closely(source, part, until, taken, err);
+}

@@ -1,0 +1,62 @@
+/* What the files of the source share: source_read.c (ranges, taking), source_lanes.c (who is read
+ * by which consumer), source_idle.c (when nothing comes). Nobody else includes this. Main
+ * thread. */
+#ifndef SOURCE_STATE_H
+#define SOURCE_STATE_H
+
+#include "source_lane.h"
+#include "source_probe.h"
+#include "source_read.h"
+
+enum {
+    SOURCE_LANES_MAX = 4,
+    /* Consumers that read nothing more, but whose messages may be on their way to the outputs. */
+    SOURCE_RETIRED_MAX = 8,
+};
+
+struct source {
+    const struct config *config;
+    enum client_purpose purpose;
+    uint32_t partitions;
+    int fd;
+    int64_t polled_ms;
+    struct source_lane *lanes[SOURCE_LANES_MAX + 1]; /* new partitions begin in lanes[0] */
+    size_t lane_count;
+    int64_t failed_ms; /* when a fresh lane was last made; 0 = never */
+    struct source_lane *retired[SOURCE_RETIRED_MAX + SOURCE_LANES_MAX];
+    size_t retired_count;
+    /* By topic, partition: the one part of each that counts. Its lane may hold others, from before,
+     * and other lanes too. */
+    struct source_part **parts;
+    size_t part_count;
+    struct source_part **reading; /* beside the ranges of the batch */
+    const struct range *ranges;
+    size_t range_count;
+    struct source_probe *probe;
+    struct source_part *probed; /* whom the probe is for */
+};
+
+/* ── source_lanes.c ──────────────────────────────────────────────────────────────────────────── */
+
+MUST_CHECK bool source_lanes_open(struct source *source, struct err *err);
+void source_lanes_close(struct source *source);
+
+/* The partition's part; made in lanes[0] when there is none. */
+struct source_part *source_lanes_part(struct source *source, const char *topic, int32_t partition);
+
+/* Between batches: back into one lane, when none has been made for a while. */
+MUST_CHECK bool source_lanes_fold(struct source *source, struct err *err);
+
+/* Enters and leaves what was noted, in all lanes. */
+MUST_CHECK bool source_lanes_apply(struct source *source, struct err *err);
+
+/* ── source_idle.c ───────────────────────────────────────────────────────────────────────────── */
+
+void source_idle_end_probe(struct source *source);
+
+/* Nothing came for reading[index], which isn't done: what may that mean? Sets what it knows in
+ * *taken (stalled, waiting). */
+MUST_CHECK bool source_idle_look(struct source *source, size_t index, struct source_taken *taken,
+                                 struct err *err);
+
+#endif
