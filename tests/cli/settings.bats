@@ -166,6 +166,68 @@ complains_of() {
     complains_of warning "heartbeat.interval.ms = 20000" "session.timeout.ms = 10000"
 }
 
+# What people bring along from Spark and Kafka: the name, a value in its form there, what it becomes.
+source_names() {
+    cat <<'NAMES'
+spark.streaming.stopGracefullyOnShutdown  true     shutdown.graceful = true
+spark.streaming.stopGracefullyOnShutdown  FALSE    shutdown.graceful = false
+spark.streaming.gracefulStopTimeout       90s      shutdown.timeout.ms = 90000
+spark.streaming.gracefulStopTimeout       2min     shutdown.timeout.ms = 120000
+spark.streaming.gracefulStopTimeout       30000    shutdown.timeout.ms = 30000
+spark.streaming.backpressure.enabled      false    backpressure.enabled = false
+spark.streaming.backpressure.pid.proportional  1.0 backpressure.pid.proportional = 1
+spark.streaming.backpressure.pid.integral 0.2      backpressure.pid.integral = 0.2
+spark.streaming.backpressure.pid.derived  0.0      backpressure.pid.derived = 0
+spark.streaming.backpressure.pid.minRate  100      backpressure.pid.min.rate = 100
+spark.streaming.kafka.maxRatePerPartition 500      rate.max.per.partition = 500
+spark.streaming.kafka.minRatePerPartition 2        rate.min.per.partition = 2
+spark.streaming.kafka.consumer.poll.ms    10000    fetch.timeout.ms = 10000
+spark.streaming.ui.retainedBatches        1000     ledger.keep.batches = 1000
+spark.task.maxFailures                    4        task.max.failures = 4
+spark.speculation                         false    speculation.enabled = false
+spark.speculation.quantile                0.75     speculation.quantile = 0.75
+spark.speculation.multiplier              1.5      speculation.multiplier = 1.5
+spark.speculation.interval                100ms    speculation.interval.ms = 100
+spark.speculation.minTaskRuntime          100ms    speculation.min.runtime.ms = 100
+kafka.max.poll.records                    500      fetch.max.records = 500
+max.poll.records                          500      fetch.max.records = 500
+kafka.session.timeout.ms                  20000    session.timeout.ms = 20000
+session.timeout.ms                        20s      session.timeout.ms = 20000
+heartbeat.interval.ms                     6000     heartbeat.interval.ms = 6000
+kafka.heartbeat.interval.ms               6000     heartbeat.interval.ms = 6000
+max.poll.interval.ms                      300000   max.poll.interval.ms = 300000
+kafka.request.timeout.ms                  40000    request.timeout.ms = 40000
+request.timeout.ms                        40000    request.timeout.ms = 40000
+processing.guarantee            exactly_once_v2    delivery.mode = transactional
+errors.tolerance                          all      on.bad.record = set-aside
+errors.tolerance                          none     on.bad.record = stop
+errors.deadletterqueue.topic.name         dead     error.topic = dead
+input.start                               latest   auto.offset.reset = latest
+auto.offset.reset                         earliest auto.offset.reset = earliest
+kafka.isolation.level             read_committed   isolation.level = read_committed
+kafka.group.id                            mine     group.id = mine
+NAMES
+}
+
+@test "every name that people bring along is accepted, in its own form" {
+    while read -r name value becomes; do
+        { cat job.conf; echo "$name = $value"; } >brought.conf
+        run_it --check brought.conf
+        [ "$status" -eq 0 ] || { echo "$name = $value: $complaints"; return 1; }
+        [ -z "$complaints" ] || { echo "$name = $value: $complaints"; return 1; }
+        # what isn't built yet is not printed
+        [[ $output != *"${becomes%% *} = "* || $output == *"$becomes  # brought.conf:4"* ]] ||
+            { echo "$name = $value: no '$becomes' in: $output"; return 1; }
+    done < <(source_names)
+    # What Kafka's clients know and the job fixes is accepted as it must be.
+    for name in enable.auto.commit kafka.enable.auto.commit consumer.enable.auto.commit; do
+        run_it --check -X "$name=false" job.conf
+        [ "$status" -eq 0 ] && [ -z "$complaints" ]
+        run_it --check -X "$name=true" job.conf
+        [ "$status" -eq 78 ]
+    done
+}
+
 @test "secrets are in no output, wherever they come from" {
     printf 'geheim\n' >password
     export ONCESINK_TEST_PASSWORD=geheim

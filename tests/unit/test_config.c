@@ -290,6 +290,105 @@ static void times_at_odds_are_warned_of_with_both_values(void **state)
     config_case_bad("max.poll.interval.ms = 9999\n", "9999", "10000", NULL);
 }
 
+static size_t lines_of(const char *text)
+{
+    size_t lines = 0;
+
+    for (; *text != '\0'; text++) {
+        lines += *text == '\n';
+    }
+    return lines;
+}
+
+/* Each relation on the edge, one step to either side of it, set from either end, by every name. */
+static void each_relation_is_judged_to_the_millisecond(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t warnings;
+        const char *words; /* in the last one */
+    } CASES[] = {
+        {"heartbeat.interval.ms = 9999\n", 0, NULL},
+        {"heartbeat.interval.ms = 10000\n", 1,
+         "heartbeat.interval.ms = 10000 (f.conf:4) should be below session.timeout.ms = 10000 "
+         "(default)"},
+        {"kafka.heartbeat.interval.ms = 11s\n", 1, "heartbeat.interval.ms = 11000 (f.conf:4)"},
+        {"session.timeout.ms = 3001\n", 0, NULL},
+        {"session.timeout.ms = 3000\n", 1,
+         "heartbeat.interval.ms = 3000 (default) should be below session.timeout.ms = 3000 "
+         "(f.conf:4)"},
+        {"kafka.session.timeout.ms = 3s\nheartbeat.interval.ms = 2999\n", 0, NULL},
+        {"session.timeout.ms = 29999\n", 0, NULL},
+        {"session.timeout.ms = 30000\n", 1,
+         "session.timeout.ms = 30000 (f.conf:4) should be below request.timeout.ms = 30000 "
+         "(default)"},
+        {"kafka.session.timeout.ms = 40s\nkafka.request.timeout.ms = 40001\n", 0, NULL},
+        {"request.timeout.ms = 10001\n", 0, NULL},
+        {"request.timeout.ms = 10000\n", 1,
+         "session.timeout.ms = 10000 (default) should be below request.timeout.ms = 10000 "
+         "(f.conf:4)"},
+        {"batch.interval.ms = 2999999\n", 0, NULL},
+        {"batch.interval.ms = 50m\n", 1,
+         "batch.interval.ms = 3000000 (f.conf:4) should be below max.poll.interval.ms = 3000000 "
+         "(default)"},
+        {"max.poll.interval.ms = 10000\n", 0, NULL},
+        {"max.poll.interval.ms = 10000\nbatch.interval.ms = 10s\n", 1,
+         "batch.interval.ms = 10000 (f.conf:5) should be below max.poll.interval.ms = 10000 "
+         "(f.conf:4)"},
+        {"kafka.max.poll.interval.ms = 600s\nbatch.interval.ms = 1h\n", 1,
+         "max.poll.interval.ms = 600000 (f.conf:4)"},
+        {"batch.interval.ms = 0\nmax.poll.interval.ms = 10000\n", 0, NULL},
+        {"session.timeout.ms = 10000\nheartbeat.interval.ms = 3000\nrequest.timeout.ms = 30000\n"
+         "max.poll.interval.ms = 3000000\nfetch.max.records = 10000\n",
+         0, NULL},
+        {"session.timeout.ms = 40000\nheartbeat.interval.ms = 50000\n", 2,
+         "session.timeout.ms = 40000"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        char *said = config_case_warnings(CASES[i].text);
+
+        if (lines_of(said) != CASES[i].warnings) {
+            fail_msg("'%s' gave: %s", CASES[i].text, said);
+        }
+        if (CASES[i].words != NULL && strstr(said, CASES[i].words) == NULL) {
+            fail_msg("no '%s' in: %s", CASES[i].words, said);
+        }
+        free(said);
+    }
+    config_case_bad("session.timeout.ms = 3000001\n", "max.poll.interval.ms = 3000000",
+                    "session.timeout.ms = 3000001", "f.conf:4", "librdkafka refuses", NULL);
+    config_case_bad("kafka.max.poll.interval.ms = 9999\n", "max.poll.interval.ms = 9999",
+                    "session.timeout.ms = 10000", "f.conf:4", NULL);
+    config_case_bad("max.poll.interval.ms = 20s\nsession.timeout.ms = 21s\n", "f.conf:4",
+                    "f.conf:5", NULL);
+}
+
+static void the_relation_to_the_measured_rate_is_watched_for_those_who_set_one_of_the_two(
+    void **state)
+{
+    static const struct {
+        const char *text;
+        bool watched;
+    } CASES[] = {
+        {"", false},
+        {"heartbeat.interval.ms = 100\n", false},
+        {"fetch.max.records = 500\n", true},
+        {"kafka.max.poll.records = 10000\n", true},
+        {"max.poll.records = 500\n", true},
+        {"session.timeout.ms = 9000\n", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        struct config *config = config_case_good(CASES[i].text);
+
+        assert_int_equal(config->warn_of_pace, CASES[i].watched);
+        config_free(config);
+    }
+}
+
 static void times_that_agree_are_not_warned_of(void **state)
 {
     char *said =
@@ -411,6 +510,9 @@ int main(void)
         cmocka_unit_test(positions_need_an_output_topic_for_each_input_topic),
         cmocka_unit_test(times_at_odds_are_warned_of_with_both_values),
         cmocka_unit_test(times_that_agree_are_not_warned_of),
+        cmocka_unit_test(each_relation_is_judged_to_the_millisecond),
+        cmocka_unit_test(
+            the_relation_to_the_measured_rate_is_watched_for_those_who_set_one_of_the_two),
         cmocka_unit_test(by_duration_counts_back_from_the_start),
         cmocka_unit_test(the_shutdown_timeout_follows_the_interval),
         cmocka_unit_test(caps_are_found_by_partition),
