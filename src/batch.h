@@ -135,7 +135,8 @@ struct batch {
     int64_t started_ms;   /* job clock: planning began */
     int64_t missed_ticks; /* that collapsed into this one; the ledger keeps it as an event */
     int64_t planned_wall_ms;
-    double rate; /* the estimator's, records/s; 0 = none */
+    double
+        rate; /* records/s in force for all of it: the estimator's, or the initial one; 0 = none */
     enum limited_by limited_by;
 };
 

@@ -20,6 +20,7 @@ static void plan_ranges(const struct rate_split *split, int64_t minimum,
         };
     }
     rate_split(split, shares, count, &batch->limited_by);
+    batch->rate = (double)rate_split_rate(split);
     batch->ranges = mem_array(count, sizeof(*batch->ranges));
     for (size_t i = 0; i < count; i++) {
         if (shares[i].until > inputs[i].next) {

@@ -29,6 +29,7 @@
 #include "source_ends.h"
 #include "start.h"
 #include "start_access.h"
+#include "throttle.h"
 #include "wait.h"
 
 #include <inttypes.h>
@@ -62,10 +63,11 @@ static bool open_ledger(struct job *job, struct err *err)
     ledger_identity(job->ledger, &job->identity);
     clock_init(&job->clock, &CLOCK_SYSTEM, job->identity.last_ms);
     job->began_ms = wait_now_ms();
-    job->planned_ms = clock_now_ms(&job->clock);
+    job->clock_began_ms = clock_now_ms(&job->clock);
+    job->planned_ms = job->clock_began_ms;
     if (!job_draw(job, err) ||
         !ledger_start(job->ledger, job->incarnation, clock_wall_ms(&job->clock), err) ||
-        !ledger_unsettled(job->ledger, &job->batch, &found, err)) {
+        !throttle_open(job, err) || !ledger_unsettled(job->ledger, &job->batch, &found, err)) {
         return false;
     }
     if (found) {

@@ -54,10 +54,12 @@ struct job {
     struct ledger *ledger;
     struct ledger_identity identity; /* batch and settled are kept up to date */
     struct job_clock clock;
+    struct rate_estimate estimate; /* with every batch that is settled and counts */
     struct tick tick;
     struct stop stop;
     struct report report;
-    int64_t began_ms; /* CLOCK_MONOTONIC: this process began (R3) */
+    int64_t clock_began_ms; /* job clock: this process began */
+    int64_t began_ms;       /* CLOCK_MONOTONIC: this process began (R3) */
     char job_hash[PROVENANCE_JOB_SIZE];
     char incarnation[INCARNATION_SIZE]; /* written into provenance: a new one for each producer */
 

@@ -65,6 +65,8 @@ static const struct number LAST_BATCH[] = {
      "From the last batch's tick to its plan."},
     {"last_batch_records", GAUGE, NUMBER, AT(figures.last_records),
      "Input records of the last batch."},
+    {"last_batch_rate", GAUGE, NUMBER, AT(figures.last_rate),
+     "Records/s that back-pressure allowed the last batch, 0 when it had no rate."},
 };
 
 static const struct {

@@ -16,6 +16,7 @@
 #include "positions.h"
 #include "source_ends.h"
 #include "start.h"
+#include "throttle.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -139,16 +140,10 @@ static bool check_end(struct job *job, size_t input, const struct ends_item *end
         (int)known->leader_epoch);
 }
 
-static void fill_plan(struct job *job, const struct ends_item *items, size_t count, int64_t tick_ms,
-                      int64_t started_ms, struct batch *batch)
+static void fill_plan(struct job *job, const struct rate_split *split,
+                      const struct ends_item *items, size_t count, struct batch *batch)
 {
     struct plan_input *inputs = mem_array(count, sizeof(*inputs));
-    struct rate_split split = {
-        .interval_ms =
-            job->tick.interval_ms > 0 ? job->tick.interval_ms : started_ms - job->planned_ms,
-        .first_unlimited = job->identity.batch == 0 && !job->config->first_batch_capped,
-        .records_max = job->config->batch_max_records,
-    };
     size_t at = 0;
 
     for (size_t i = 0; i < job->inputs.count; i++) {
@@ -175,10 +170,8 @@ static void fill_plan(struct job *job, const struct ends_item *items, size_t cou
     assert(at == count);
     definition_copy(&job->definition, &batch->definition);
     batch->number = job->identity.batch + 1;
-    batch->tick_ms = tick_ms;
-    batch->started_ms = started_ms;
     batch->planned_wall_ms = clock_wall_ms(&job->clock);
-    batch_plan(&split, job->config->rate_min_per_partition, inputs, count, &job->outputs, batch);
+    batch_plan(split, job->config->rate_min_per_partition, inputs, count, &job->outputs, batch);
     free(inputs);
 }
 
@@ -205,8 +198,8 @@ static bool is_worth_it(const struct job *job, int64_t now_ms)
            (double)job->config->rate_min_per_partition;
 }
 
-bool plan_prepare(struct job *job, int wait_ms, struct batch *batch, bool *made_out,
-                  struct err *err)
+bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wait_ms,
+                  struct batch *batch, bool *made_out, struct err *err)
 {
     int64_t started_ms = clock_now_ms(&job->clock);
     size_t count;
@@ -238,9 +231,11 @@ bool plan_prepare(struct job *job, int wait_ms, struct batch *batch, bool *made_
     }
     ok = ok && start_check_ids(job, err);
     if (ok) {
-        int64_t tick_ms = tick_take(&job->tick, started_ms, &batch->missed_ticks);
+        struct rate_split split = throttle_split(job, estimate, started_ms);
 
-        fill_plan(job, items, count, tick_ms, started_ms, batch);
+        batch->tick_ms = tick_take(&job->tick, started_ms, &batch->missed_ticks);
+        batch->started_ms = started_ms;
+        fill_plan(job, &split, items, count, batch);
         if (batch->range_count == 0) {
             tick_empty(&job->tick, started_ms);
         }
@@ -249,6 +244,9 @@ bool plan_prepare(struct job *job, int wait_ms, struct batch *batch, bool *made_
          * comes later finds this batch under way. */
         stop_serve(&job->stop);
         *made_out = batch->range_count > 0 && !stop_requested(&job->stop);
+        if (!*made_out) {
+            batch_deinit(batch); /* or settling would store it, and nobody take it up */
+        }
     }
     free(items);
     return ok;
@@ -308,7 +306,7 @@ bool plan_make(struct job *job, struct err *err)
 {
     struct batch batch = {0};
     bool made = false;
-    bool ok = refresh_fences(job, err) && plan_prepare(job, -1, &batch, &made, err);
+    bool ok = refresh_fences(job, err) && plan_prepare(job, &job->estimate, -1, &batch, &made, err);
 
     if (ok && made) {
         ok = job_transaction(job, plan_store, &batch, err);

@@ -77,6 +77,13 @@ bool rate_estimate_add(struct rate_estimate *estimate,
     return true;
 }
 
+bool rate_estimate_is_stale(const struct rate_estimate *estimate, int64_t began_ms, int64_t now_ms,
+                            int64_t age_max_ms)
+{
+    return !estimate->first && estimate->time_ms < began_ms &&
+           now_ms - estimate->time_ms > age_max_ms;
+}
+
 bool rate_estimate_is_sound(const struct rate_estimate *estimate)
 {
     return isfinite(estimate->rate) && isfinite(estimate->error) && estimate->time_ms >= -1 &&

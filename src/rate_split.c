@@ -134,6 +134,11 @@ static bool cut_to_records(int64_t records_max, struct rate_share *shares, size_
     return true;
 }
 
+int64_t rate_split_rate(const struct rate_split *split)
+{
+    return rate_in_force(split, NULL, 0).records_per_s;
+}
+
 bool rate_split_is_limited(const struct rate_split *split, const struct rate_share *shares,
                            size_t count)
 {

@@ -24,6 +24,9 @@ struct rate_share {
     int64_t until;           /* the answer */
 };
 
+/* R: the estimator's rate, else the initial one, records/s; 0 = none is in force. */
+int64_t rate_split_rate(const struct rate_split *split);
+
 /* A limit by rate, cap or minimum is in force; else every take is INT64_MAX, which a limit may be
  * as well. */
 bool rate_split_is_limited(const struct rate_split *split, const struct rate_share *shares,

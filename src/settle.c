@@ -10,12 +10,13 @@
 #include "log.h"
 #include "mem.h"
 #include "plan.h"
+#include "throttle.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { JOIN_WAIT_MS = 200 };
+enum { JOIN_WAIT_MS = 200, RATE_TEXT_SIZE = 48 };
 
 struct settling {
     struct ledger_settlement settlement;
@@ -23,7 +24,8 @@ struct settling {
     int64_t *input_records;
     struct ledger_output *outputs;
     int64_t *output_records;
-    struct batch next; /* planned in the same transaction when it has ranges */
+    struct rate_estimate estimate; /* the rate's state with this batch */
+    struct batch next;             /* planned in the same transaction when it has ranges */
 };
 
 static void settle_inputs(struct job *job, struct settling *settling)
@@ -105,6 +107,9 @@ static void settling_init(struct job *job, struct settling *settling)
                                   }};
     settle_inputs(job, settling);
     settle_outputs(job, settling);
+    if (throttle_count(job, &settling->settlement, &settling->estimate)) {
+        settling->settlement.rate = &settling->estimate;
+    }
 }
 
 static void settling_deinit(struct settling *settling)
@@ -162,6 +167,7 @@ static void apply(struct job *job, const struct settling *settling)
             job->outputs.items[o].stored = true;
         }
     }
+    job->estimate = settling->estimate;
     job->identity.settled = job->batch.number;
     job->identity.settled_by_mark = job_by_mark(job);
     job->identity.settled_by_place = job->batch.definition.provenance == PROVENANCE_POSITIONS;
@@ -188,11 +194,16 @@ void settle_mark(struct job *job)
 
 static void log_settled(const struct job *job, const struct settling *settling)
 {
+    char rate[RATE_TEXT_SIZE] = "";
+
+    if (job->batch.rate > 0) {
+        snprintf(rate, sizeof(rate), ", rate %.0f/s", job->batch.rate);
+    }
     log_info("batch %" PRId64 " settled: %" PRId64 " records of %" PRId64 " offsets in %" PRId64
-             " ms, %" PRId64 " ms after its tick%s",
+             " ms, %" PRId64 " ms after its tick%s, limited by %s%s",
              job->batch.number, settling->settlement.records, batch_planned(&job->batch),
-             settling->settlement.processing_ms, settling->settlement.scheduling_ms,
-             job->recovered ? ", finished by recovery" : "");
+             settling->settlement.processing_ms, settling->settlement.scheduling_ms, rate,
+             LIMITED_WORDS[job->batch.limited_by], job->recovered ? ", finished by recovery" : "");
 }
 
 /* Of the relations of time settings the one that shows only while it runs. */
@@ -224,7 +235,7 @@ bool settle_batch(struct job *job, bool join, struct err *err)
         tick_wait(&job->tick, clock_now_ms(&job->clock)) == 0 &&
         clock_now_ms(&job->clock) - job->facts_ms < FACTS_AGE_MS) {
         ok = ledger_check_file(job->ledger, err) &&
-             plan_prepare(job, JOIN_WAIT_MS, &settling.next, &made, err);
+             plan_prepare(job, &settling.estimate, JOIN_WAIT_MS, &settling.next, &made, err);
     }
     ok = ok && job_transaction(job, settle_steps, &settling, err);
     if (ok && failpoint("settle-after-commit")) {

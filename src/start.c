@@ -20,6 +20,7 @@
 #include "source_ends.h"
 #include "start_access.h"
 #include "start_mark.h"
+#include "throttle.h"
 #include "wait.h"
 
 #include <inttypes.h>
@@ -449,6 +450,7 @@ bool start_run(struct job *job, struct err *err)
     if (!make_definition(job, err) || !check_input_ids(job, err) || !start_access(job, err)) {
         return false;
     }
+    throttle_warn_of_caps(job);
     if (in_doubt) {
         /* The reader connects while the settle wait passes. */
         return check_batch(job, err) && arrange_batch(job, err) && job_make_source(job, err) &&

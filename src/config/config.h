@@ -64,6 +64,11 @@ struct config {
     size_t cap_count;
     int64_t rate_min_per_partition;
     bool first_batch_capped;
+    bool backpressure;
+    int64_t initial_rate; /* records/s, 0 = none */
+    double pid_proportional, pid_integral, pid_derived;
+    double pid_min_rate; /* records/s */
+    int64_t rate_state_max_age_ms;
     int64_t fetch_max_records;
     int64_t fetch_timeout_ms;
     int64_t request_timeout_ms;

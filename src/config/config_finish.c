@@ -269,6 +269,20 @@ static void warn_of_caps(const struct config *config)
     }
 }
 
+/* The estimator counts in intervals. */
+static bool check_backpressure(const struct config *config, struct err *err)
+{
+    if (!config->backpressure || config->batch_interval_ms > 0) {
+        return true;
+    }
+    return err_set(err, ERR_SETTINGS, 0,
+                   "%s: backpressure.enabled = true needs a batch.interval.ms above 0, and it is "
+                   "%" PRId64 " (%s): with batches that follow at once there is no delay to "
+                   "measure; set an interval, or use rate.max.per.partition alone",
+                   origin_of(config, "backpressure.enabled"), config->batch_interval_ms,
+                   origin_of(config, "batch.interval.ms"));
+}
+
 /* ---- times ---- */
 
 static bool check_times(const struct config *config, struct err *err)
@@ -313,7 +327,8 @@ bool config_finish(struct config *config, int64_t now_ms, struct err *err)
     }
     derive_defaults(config, now_ms);
     if (!check_unbuilt(config, err) || !check_ledger_path(config, err) ||
-        !check_topics(config, err) || !check_times(config, err) || !check_in_flight(config, err)) {
+        !check_topics(config, err) || !check_backpressure(config, err) ||
+        !check_times(config, err) || !check_in_flight(config, err)) {
         return false;
     }
     warn_of_caps(config);

@@ -19,6 +19,7 @@
 
 #include "batch.h"
 #include "err.h"
+#include "rate_estimate.h"
 
 /* The end of year 9999. A ledger with a later time is damaged. */
 #define LEDGER_MS_MAX INT64_C(253402300799999)
@@ -184,6 +185,7 @@ struct ledger_settlement {
     int64_t outputs; /* output records delivered, those to error topics included */
     int64_t found;   /* of these: found delivered by recovery */
     bool recovered;  /* finished by recovery: outcome 'recovered' instead of 'ok' */
+    const struct rate_estimate *rate;  /* the estimator with this batch; NULL = didn't count */
     const struct ledger_input *inputs; /* the ranges' partitions with next_offset = until */
     size_t input_count;
     const int64_t *input_records; /* per such partition: records in it */
@@ -198,6 +200,10 @@ struct ledger_settlement {
  * must have a fence at or below its next_offset: else ERR_LEDGER. */
 MUST_CHECK bool ledger_settle(struct ledger *ledger, const struct ledger_settlement *settlement,
                               struct err *err);
+
+/* The estimator's state as the last batch that counted left it, or as rate_estimate_init makes it. */
+MUST_CHECK bool ledger_rate_load(struct ledger *ledger, struct rate_estimate *estimate_out,
+                                 struct err *err);
 
 /* ---- beside the batches ---- */
 
@@ -253,6 +259,7 @@ struct ledger_figures {
     int64_t last_event;                   /* counted up to this one */
     int64_t last_wall_ms;                 /* when the last batch was settled; 0 = none was */
     int64_t last_processing_ms, last_scheduling_ms, last_records;
+    int64_t last_rate; /* records/s that were in force for it, 0 = none */
     char last_limited_by[LEDGER_WORD_SIZE];
 };
 

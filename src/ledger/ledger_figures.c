@@ -9,7 +9,7 @@
 static const char TOTALS_SQL[] =
     "SELECT l.total_batches, l.total_recovered, l.total_records, l.total_outputs, l.total_found, "
     "l.total_set_aside, b.settled_wall_ms, b.processing_ms, b.scheduling_ms, b.records, "
-    "b.limited_by FROM oncesink_ledger l LEFT JOIN oncesink_batch b ON b.batch = l.settled";
+    "b.rate, b.limited_by FROM oncesink_ledger l LEFT JOIN oncesink_batch b ON b.batch = l.settled";
 static const char EVENTS_SQL[] =
     "SELECT max(event), sum(kind = 'double'), sum(kind = 'recovery'), sum(kind = 'refusal'), "
     "sum(kind = 'gap'), sum(kind = 'topic'), sum(kind = 'mark') FROM oncesink_event "
@@ -20,7 +20,7 @@ static const char STARTS_SQL[] =
 static bool totals(struct ledger *ledger, struct ledger_figures *figures, struct err *err)
 {
     enum { BATCHES, RECOVERED, RECORDS, OUTPUTS, FOUND, SET_ASIDE, WALL, PROCESSING, SCHEDULING };
-    enum { LAST_RECORDS = SCHEDULING + 1, LIMITED_BY };
+    enum { LAST_RECORDS = SCHEDULING + 1, RATE, LIMITED_BY };
     sqlite3_stmt *row = ledger_prepare(ledger, STATEMENT_FIGURES, TOTALS_SQL, err);
     bool found = false;
 
@@ -40,6 +40,7 @@ static bool totals(struct ledger *ledger, struct ledger_figures *figures, struct
     figures->last_processing_ms = sqlite3_column_int64(row, PROCESSING);
     figures->last_scheduling_ms = sqlite3_column_int64(row, SCHEDULING);
     figures->last_records = sqlite3_column_int64(row, LAST_RECORDS);
+    figures->last_rate = sqlite3_column_int64(row, RATE);
     if (!ledger_text_copy(row, LIMITED_BY, figures->last_limited_by,
                           sizeof(figures->last_limited_by))) {
         sqlite3_reset(row);

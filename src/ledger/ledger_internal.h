@@ -50,6 +50,8 @@ enum ledger_statement {
     STATEMENT_SETTLE_OUTPUT,
     STATEMENT_SETTLE_PROGRESS,
     STATEMENT_SETTLE_LEDGER,
+    STATEMENT_RATE_LOAD,
+    STATEMENT_RATE_PUT,
     STATEMENT_UNSETTLED_BATCH,
     STATEMENT_UNSETTLED_RANGES,
     STATEMENT_UNSETTLED_FENCES,
@@ -168,6 +170,12 @@ MUST_CHECK bool ledger_schema_prepare(struct ledger *ledger, const char *job, co
 
 /* Begins to count the pages in the WAL. */
 void ledger_prune_install(struct ledger *ledger);
+
+/* ---- ledger_rate.c ---- */
+
+/* [txn] The state as that batch left it, in place of the one before. */
+MUST_CHECK bool ledger_rate_put(struct ledger *ledger, int64_t batch,
+                                const struct rate_estimate *estimate, struct err *err);
 
 /* ---- ledger_define.c ---- */
 

@@ -1,4 +1,5 @@
-/* Settling: the batch's outcome, the next offsets and the totals, in the caller's transaction.
+/* Settling: the batch's outcome, the next offsets, the totals and the estimator's state, in the
+ * caller's transaction.
  *
  * Each row is changed under a condition that says what it must be like, and must be found exactly
  * once: settling a batch that isn't in doubt, at other offsets than planned, with a range left out
@@ -234,6 +235,8 @@ bool ledger_settle(struct ledger *ledger, const struct ledger_settlement *settle
                settle_output(ledger, output, records, err);
     }
     good = good && check_none_left(ledger, settlement->batch, err) &&
-           drop_progress(ledger, settlement->batch, err) && note_settled(ledger, settlement, err);
+           drop_progress(ledger, settlement->batch, err) && note_settled(ledger, settlement, err) &&
+           (settlement->rate == NULL ||
+            ledger_rate_put(ledger, settlement->batch, settlement->rate, err));
     return good || err_wrap(err, "cannot settle batch %" PRId64, settlement->batch);
 }

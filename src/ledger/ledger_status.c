@@ -41,7 +41,7 @@ static const char *const TEXT_SQL[] = {
     "SELECT printf('batch        %d  %s  %s  %,d records  %s  limited by %s', batch, tick, "
     "coalesce(outcome, state), "
     "coalesce(records, planned), iif(processing_ms IS NULL, '', printf('%,d ms', processing_ms)), "
-    "limited_by) "
+    "limited_by || iif(rate IS NULL, '', printf(', rate %,d/s', rate))) "
     "FROM batches LIMIT 5",
     "SELECT printf('event        %s  %s  %s', time, kind, text) FROM events LIMIT 5",
 };
@@ -63,7 +63,8 @@ static const char JSON_SQL[] =
     "'next_offset', next_offset, "
     "'end_offset', end_offset, 'lag', lag, 'seen', seen)) FROM lag), "
     "'batches', (SELECT json_group_array(json_object('batch', batch, 'tick', tick, 'state', state, "
-    "'planned', planned, 'records', records, 'limited_by', limited_by, 'scheduling_ms', "
+    "'planned', planned, 'records', records, 'rate', rate, 'limited_by', limited_by, "
+    "'scheduling_ms', "
     "scheduling_ms, "
     "'processing_ms', processing_ms, 'outcome', outcome)) FROM (SELECT * FROM batches LIMIT 5)), "
     "'events', (SELECT json_group_array(json_object('time', time, 'kind', kind, 'batch', batch, "

@@ -182,6 +182,15 @@ static const struct check CHECKS[] = {
      "s.offset, s.batch, s.error_topic, s.error_partition) FROM oncesink_set_aside s "
      "JOIN oncesink_batch b USING (batch) WHERE NOT EXISTS (SELECT 1 FROM oncesink_batch_output o "
      "WHERE o.batch = s.batch AND o.topic = s.error_topic AND o.partition = s.error_partition)"},
+    {"rate",
+     "SELECT printf('the rate comes from batch %d, but the last one settled is %d', r.batch, "
+     "l.settled) AS finding FROM oncesink_rate r, oncesink_ledger l WHERE r.batch > l.settled "
+     "UNION ALL "
+     "SELECT printf('the rate comes from the end of batch %d at %d, but that ended at %d (%s)', "
+     "r.batch, r.ended_ms, b.ended_ms, b.outcome) FROM oncesink_rate r JOIN oncesink_batch b "
+     "USING (batch) WHERE b.outcome <> 'ok' OR b.ended_ms <> r.ended_ms UNION ALL "
+     "SELECT printf('the published rate is %d, the rate %g', published, rate) FROM oncesink_rate "
+     "WHERE published <> CAST(rate AS INTEGER) AND (published <> 0 OR error <> 0)"},
     {"progress", "SELECT printf('progress of ''%s''[%d] up to %d belongs to no range in doubt "
                  "(batch %d)', p.topic, p.partition, "
                  "p.offset, p.batch) AS finding FROM oncesink_batch_progress p WHERE NOT EXISTS "

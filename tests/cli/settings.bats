@@ -114,7 +114,7 @@ complains_of() {
 }
 
 @test "what isn't built yet is refused" {
-    for setting in backpressure.enabled=true pipeline.sql=x.sql \
+    for setting in pipeline.sql=x.sql \
         speculation.enabled=true; do
         run_it --check -X "$setting" job.conf
         [ "$status" -eq 78 ]

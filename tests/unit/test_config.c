@@ -167,7 +167,48 @@ static void what_is_not_built_is_refused_unless_it_is_the_default(void **state)
     config_free(config_case_good("transactional.id = j\nbackpressure.pid.min.rate = 100.0\n"
                                  "spark.speculation.quantile = .75\n"));
     config_case_bad("batch.max.bytes = 33554432\n", "not built yet", NULL);
-    config_case_bad("backpressure.pid.integral = much\n", "must be a number", NULL);
+}
+
+static void back_pressure_has_the_documented_parameters(void **state)
+{
+    struct config *config = config_case_good("");
+
+    (void)state;
+    assert_false(config->backpressure);
+    assert_int_equal(config->initial_rate, 0);
+    assert_true(config->pid_proportional > 0.999 && config->pid_proportional < 1.001);
+    assert_true(config->pid_integral > 0.199 && config->pid_integral < 0.201);
+    assert_true(config->pid_derived < 0.001 && config->pid_min_rate > 99.9);
+    assert_int_equal(config->rate_state_max_age_ms, 600000);
+    config_free(config);
+    config = config_case_good("spark.streaming.backpressure.enabled = true\n"
+                              "spark.streaming.backpressure.initialRate = 5000\n"
+                              "spark.streaming.backpressure.pid.proportional = 0\n"
+                              "spark.streaming.backpressure.pid.integral = 0.25\n"
+                              "spark.streaming.backpressure.pid.derived = 1e3\n"
+                              "spark.streaming.backpressure.pid.minRate = .5\n"
+                              "backpressure.state.max.age.ms = 1h\n");
+    assert_true(config->backpressure);
+    assert_int_equal(config->initial_rate, 5000);
+    assert_true(config->pid_proportional < 0.001 && config->pid_integral > 0.24);
+    assert_true(config->pid_derived > 999 && config->pid_min_rate < 0.51);
+    assert_int_equal(config->rate_state_max_age_ms, 3600000);
+    config_free(config);
+    config_case_bad("backpressure.pid.proportional = -1\n", "f.conf:4", "from 0 on", NULL);
+    config_case_bad("backpressure.pid.integral = much\n", "f.conf:4", "from 0 on", NULL);
+    config_case_bad("backpressure.pid.derived = nan\n", "f.conf:4", "from 0 on", NULL);
+    config_case_bad("backpressure.pid.min.rate = 0\n", "f.conf:4", "above 0", NULL);
+    config_case_bad("backpressure.pid.min.rate = inf\n", "f.conf:4", "above 0", NULL);
+    config_case_bad("backpressure.initial.rate = -1\n", "f.conf:4", "records/s", NULL);
+}
+
+static void back_pressure_needs_an_interval(void **state)
+{
+    (void)state;
+    config_case_bad("batch.interval.ms = 0\nbackpressure.enabled = true\n", "f.conf:5",
+                    "backpressure.enabled = true", "batch.interval.ms", "it is 0 (f.conf:4)", NULL);
+    config_free(config_case_good("batch.interval.ms = 1\nbackpressure.enabled = true\n"));
+    config_free(config_case_good("batch.interval.ms = 0\nbackpressure.enabled = false\n"));
 }
 
 static void topics_that_feed_each_other_are_refused(void **state)
@@ -502,6 +543,8 @@ int main(void)
         cmocka_unit_test(a_setting_twice_in_the_file_is_refused),
         cmocka_unit_test(aliases_mean_the_same_setting),
         cmocka_unit_test(what_is_not_built_is_refused_unless_it_is_the_default),
+        cmocka_unit_test(back_pressure_has_the_documented_parameters),
+        cmocka_unit_test(back_pressure_needs_an_interval),
         cmocka_unit_test(topics_that_feed_each_other_are_refused),
         cmocka_unit_test(a_chain_of_inputs_that_name_each_other_s_outputs_is_refused),
         cmocka_unit_test(an_output_s_name_that_becomes_too_long_is_refused),

@@ -188,6 +188,21 @@ static void settings_that_are_no_numbers_are_refused(void **state)
     assert_false(rate_estimate_is_allowed(&settings));
 }
 
+static void only_what_an_earlier_process_left_grows_too_old(void **state)
+{
+    struct rate_estimate left = {.time_ms = 5000, .rate = 500, .published = 500};
+    struct rate_estimate cold;
+
+    (void)state;
+    rate_estimate_init(&cold);
+    assert_false(rate_estimate_is_stale(&left, 6000, 15000, 10000));
+    assert_true(rate_estimate_is_stale(&left, 6000, 15001, 10000));
+    assert_false(rate_estimate_is_stale(&left, 5000, 1000000, 10000)); /* seen by this process */
+    assert_true(rate_estimate_is_stale(&left, 5001, 5001, 0));
+    assert_false(rate_estimate_is_stale(&left, 6000, INT64_MAX, INT64_MAX));
+    assert_false(rate_estimate_is_stale(&cold, 6000, 1000000, 0)); /* there is nothing to drop */
+}
+
 /* P·err beyond what a double holds, twice, is no number any more. */
 static void numbers_beyond_a_double_are_noticed(void **state)
 {
@@ -233,6 +248,7 @@ int main(void)
         cmocka_unit_test(two_batches_come_before_the_first_rate),
         cmocka_unit_test(what_does_not_count_changes_nothing),
         cmocka_unit_test(settings_that_are_no_numbers_are_refused),
+        cmocka_unit_test(only_what_an_earlier_process_left_grows_too_old),
         cmocka_unit_test(numbers_beyond_a_double_are_noticed),
         cmocka_unit_test(the_largest_numbers_do_no_harm),
     };
