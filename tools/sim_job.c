@@ -1,0 +1,145 @@
+/* A job without Kafka.
+ *
+ *     tick ─► split ─► (empty?) ─► processing = overhead + records / speed ─► estimator ─► tick …
+ *
+ * As in the service a batch begins at its tick, or when the one before has ended; it takes of what
+ * is there when it begins; and the estimator's answer to it is in force for the next one. */
+#include "sim_job.h"
+
+#include "mem.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#define PROCESSING_MS_MAX INT64_C(1000000000000000)
+
+void sim_job_init(struct sim_job *job, const struct sim_settings *settings,
+                  struct arrivals *arrivals)
+{
+    assert(settings->interval_ms > 0);
+    assert(settings->records_per_s > 0);
+    *job = (struct sim_job){.settings = *settings, .arrivals = arrivals};
+    tick_init(&job->tick, settings->interval_ms, 0);
+    rate_estimate_init(&job->estimate);
+    job->next = mem_array(arrivals->partitions, sizeof(*job->next));
+    job->ends = mem_array(arrivals->partitions, sizeof(*job->ends));
+    job->shares = mem_array(arrivals->partitions, sizeof(*job->shares));
+}
+
+void sim_job_deinit(struct sim_job *job)
+{
+    free(job->next);
+    free(job->ends);
+    free(job->shares);
+    *job = (struct sim_job){0};
+}
+
+int64_t sim_job_due_ms(const struct sim_job *job)
+{
+    return job->now_ms + tick_wait(&job->tick, job->now_ms);
+}
+
+static void split(struct sim_job *job, struct sim_batch *batch)
+{
+    struct rate_split split = {
+        .interval_ms = job->settings.interval_ms,
+        .backpressure = job->settings.backpressure,
+        .first_unlimited = job->batches == 0 && !job->settings.first_capped,
+        .rate = job->estimate.published,
+        .initial = job->settings.initial,
+        .records_max = job->settings.records_max,
+    };
+
+    for (size_t i = 0; i < job->arrivals->partitions; i++) {
+        job->shares[i] = (struct rate_share){.current = job->next[i],
+                                             .latest = job->ends[i],
+                                             .cap = job->settings.caps[i],
+                                             .minimum = job->settings.minimum};
+    }
+    rate_split(&split, job->shares, job->arrivals->partitions, &batch->limited);
+    batch->rate = job->settings.backpressure ? job->estimate.published : 0;
+    for (size_t i = 0; i < job->arrivals->partitions; i++) {
+        int64_t take = job->shares[i].until - job->next[i];
+
+        batch->records += take;
+        batch->left += job->ends[i] - job->shares[i].until;
+        job->next[i] = job->shares[i].until;
+        job->ends[i] = take; /* the place isn't needed otherwise until the next step */
+    }
+    batch->takes = job->ends;
+}
+
+static int64_t processing_ms(const struct sim_settings *settings, int64_t records)
+{
+    double ms = (double)settings->overhead_ms + (double)records * 1000 / settings->records_per_s;
+
+    return ms < (double)PROCESSING_MS_MAX ? llround(ms) : PROCESSING_MS_MAX;
+}
+
+/* Nothing was taken, and nothing will be before more comes, as nothing else changes: the ticks until
+ * then are passed by at once. */
+static enum sim_step pass_empty(struct sim_job *job)
+{
+    int64_t next_ms;
+
+    tick_empty(&job->tick, job->now_ms);
+    if (arrivals_are_over(job->arrivals, &next_ms)) {
+        return SIM_END;
+    }
+    if (next_ms > job->tick.next_ms) {
+        tick_empty(&job->tick, next_ms);
+    }
+    return SIM_EMPTY;
+}
+
+static void settle(struct sim_job *job, struct sim_batch *batch)
+{
+    struct rate_estimate_batch settled = {.time_ms = batch->ended_ms,
+                                          .records = batch->records,
+                                          .processing_ms = batch->processing_ms,
+                                          .scheduling_ms = batch->scheduling_ms};
+
+    if (job->settings.backpressure) {
+        rate_estimate_add(&job->estimate, &job->settings.estimator, &settled);
+    }
+}
+
+enum sim_step sim_job_step(struct sim_job *job, struct sim_batch *batch_out, struct err *err)
+{
+    struct sim_batch batch = {0};
+    int64_t collapsed;
+
+    job->now_ms = sim_job_due_ms(job);
+    if (!arrivals_until(job->arrivals, job->now_ms, job->ends, err)) {
+        return SIM_FAILED;
+    }
+    batch.tick_ms = tick_take(&job->tick, job->now_ms, &collapsed);
+    job->collapsed += collapsed;
+    split(job, &batch);
+    if (batch.records == 0) {
+        return pass_empty(job);
+    }
+    batch.number = ++job->batches;
+    batch.collapsed = job->collapsed;
+    job->collapsed = 0;
+    batch.scheduling_ms = job->now_ms - batch.tick_ms;
+    batch.processing_ms = processing_ms(&job->settings, batch.records);
+    job->now_ms += batch.processing_ms;
+    batch.ended_ms = job->now_ms;
+    settle(job, &batch);
+    *batch_out = batch;
+    return SIM_BATCH;
+}
+
+bool sim_job_backlog(struct sim_job *job, int64_t *backlog_out, struct err *err)
+{
+    if (!arrivals_until(job->arrivals, job->now_ms, job->ends, err)) {
+        return false;
+    }
+    *backlog_out = 0;
+    for (size_t i = 0; i < job->arrivals->partitions; i++) {
+        *backlog_out += job->ends[i] - job->next[i];
+    }
+    return true;
+}
