@@ -137,7 +137,7 @@ bool simulate_rate(struct lines *in, FILE *out, struct err *err)
 {
     struct rate_command command = {0};
 
-    for (char *line;;) {
+    for (char *line = NULL;;) {
         if (!lines_next(in, &line, err)) {
             return false;
         }

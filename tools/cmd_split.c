@@ -182,7 +182,7 @@ bool simulate_split(struct lines *in, FILE *out, struct err *err)
     struct split_command command = {0};
     bool done;
 
-    for (char *line;;) {
+    for (char *line = NULL;;) {
         done = lines_next(in, &line, err);
         if (!done || line == NULL) {
             break;

@@ -126,7 +126,7 @@ static bool take_line(struct lines *lines, char **line_out, struct err *err)
 bool lines_next(struct lines *lines, char **line_out, struct err *err)
 {
     static const char BOM[] = "\xef\xbb\xbf";
-    char *line;
+    char *line = NULL;
 
     for (;;) {
         if (!take_line(lines, &line, err)) {
