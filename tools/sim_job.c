@@ -100,8 +100,12 @@ static void settle(struct sim_job *job, struct sim_batch *batch)
                                           .processing_ms = batch->processing_ms,
                                           .scheduling_ms = batch->scheduling_ms};
 
-    if (job->settings.backpressure) {
-        rate_estimate_add(&job->estimate, &job->settings.estimator, &settled);
+    if (!job->settings.backpressure) {
+        return;
+    }
+    (void)rate_estimate_add(&job->estimate, &job->settings.estimator, &settled);
+    if (!rate_estimate_is_sound(&job->estimate)) { /* as the service: anew */
+        rate_estimate_init(&job->estimate);
     }
 }
 

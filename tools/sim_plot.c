@@ -25,6 +25,8 @@ enum {
 
 enum series { RECORDS, RATE, REACHED, SCHEDULING, PROCESSING };
 
+#define HEADROOM 1.05 /* above the highest point */
+
 static const struct panel {
     const char *title;
     struct panel_series {
@@ -158,7 +160,7 @@ static void draw_axes(const struct axes *axes, const struct panel *panel, bool l
     fprintf(out, "<path d=\"M%d %.1fV%.1fH%d\" stroke=\"#333\" fill=\"none\"/>\n", LEFT, axes->top,
             bottom, WIDTH - RIGHT);
     if (last) {
-        fprintf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">seconds</text>\n",
+        fprintf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">time, seconds</text>\n",
                 WIDTH - RIGHT, bottom + 34);
     }
 }
@@ -208,7 +210,7 @@ static void draw_panel(const struct plot *plot, size_t index, FILE *out)
     bool has_interval = index == PANELS - 1;
     double most = most_of(plot, panel);
     struct axes axes = {
-        .first_s = plot->points[0].at_s,
+        .first_s = 0,
         .last_s = plot->points[plot->count - 1].at_s,
         .top = TOP + (double)index * (PANEL_HEIGHT + PANEL_GAP),
     };
@@ -217,7 +219,7 @@ static void draw_panel(const struct plot *plot, size_t index, FILE *out)
         axes.last_s = axes.first_s + interval_s;
     }
     most = has_interval ? fmax(most, interval_s) : most;
-    most = most > 0 ? most : 1;
+    most = most > 0 ? most * HEADROOM : 1;
     axes.most = ceil(most / step_of(most, TICKS)) * step_of(most, TICKS);
     draw_axes(&axes, panel, index == PANELS - 1, out);
     draw_legend(&axes, panel, out);
@@ -226,7 +228,7 @@ static void draw_panel(const struct plot *plot, size_t index, FILE *out)
                 "<path d=\"M%d %.1fH%d\" stroke=\"#666\" stroke-dasharray=\"5 4\"/>"
                 "<text x=\"%d\" y=\"%.1f\" fill=\"#666\">interval</text>\n",
                 LEFT, y_of(&axes, interval_s), WIDTH - RIGHT, LEFT + 6,
-                y_of(&axes, interval_s) - 4);
+                y_of(&axes, interval_s) + 15);
     }
     for (size_t s = 0; s < panel->count; s++) {
         draw_series(plot, &axes, &panel->series[s], out);

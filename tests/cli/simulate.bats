@@ -244,6 +244,30 @@ load() { for second in $(seq "$1" "$2"); do echo "$second $3"; done; }
     [[ $output == *"keeps up:       no; "* ]]
 }
 
+@test "back-pressure: all there is at first, then the speed, less what has piled up" {
+    printf 'backpressure.enabled = true\n' >job.conf
+    printf -- '-1 2500,2500\n0 1500,1500\n1 1500,1500\n2 1500,1500\n3 1500,1500\n4 1500,1500\n5 1500,1500\n' >load
+    run_it run --config job.conf --arrivals load --speed 2000 --batches 5
+    [ "$status" -eq 0 ]
+    # What is there first (8000), takes 4 s. Ticks 2 and 3 s are late then; the second batch takes all there is as well
+    # (12000, 6 s), and from then on there is a rate: 2000 - 0.2 x 3000 ms late x 2000/s / 1000 ms = 800, and so on.
+    [ "$(column 2)" = "4000,4000 6000,6000 400,400 50,50 50,50" ]
+    [ "$(column 3)" = "- - 800 100 100" ]
+    [ "$(column 4)" = "none none estimator estimator estimator" ]
+    [ "$(column 5)" = "0 3000 8000 7400 6450" ] # late ticks run one after another
+    run_it run --config job.conf --set backpressure.initial.rate=1000 --set rate.max.per.partition=400 \
+        --arrivals load --speed 2000 --batches 3
+    [ "$(column 2)" = "400,400 400,400 400,400" ]
+    [ "$(column 4)" = "cap cap cap" ]
+    run_it run --config job.conf --set batch.interval.ms=0 --arrivals load --speed 2000
+    [ "$status" -eq 78 ]
+    run_it run --config job.conf --set rate.max.per.partition=400 --arrivals load --speed 2000 --batches 2
+    [ "$(column 2)" = "4000,4000 400,400" ]
+    run_it run --config job.conf --set rate.max.per.partition=400 --set rate.first.batch=capped \
+        --arrivals load --speed 2000 --batches 2
+    [ "$(column 2)" = "400,400 400,400" ]
+}
+
 @test "a load arrives evenly, seconds may be left out, and what came before the start is there" {
     printf 'batch.interval.ms = 250\n' >job.conf
     printf -- '-5 10,0\n-1 5,1\n# one second later\n1 100,9\n3 4,0\n' >load
@@ -340,7 +364,7 @@ load() { for second in $(seq "$1" "$2"); do echo "$second $3"; done; }
 import xml.etree.ElementTree as tree
 root = tree.parse("run.svg").getroot()
 texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
-for word in ("records of a batch", "records per second", "delay, seconds", "seconds", "interval"):
+for word in ("records of a batch", "records per second", "delay, seconds", "time, seconds", "interval"):
     assert word in texts, (word, texts)
 assert "nan" not in open("run.svg").read()
 PYTHON
