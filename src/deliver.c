@@ -14,6 +14,7 @@
 
 #include "deliver_record.h"
 #include "deliver_slice.h"
+#include "deliver_tasks.h"
 #include "failpoint.h"
 #include "job_state.h"
 #include "kafka_client.h"
@@ -154,6 +155,7 @@ bool deliver_begin(struct job *job, struct err *err)
     job->relay =
         relay_new(&job->batch, &job->outputs, job->job_hash, job->identity.uuid, job->incarnation);
     plan_reading(job);
+    deliver_tasks_begin(job);
     job->hand.messages =
         mem_array((size_t)job->config->fetch_max_records, sizeof(rd_kafka_message_t *));
     job->checkpoint_ms = clock_now_ms(&job->clock);
@@ -176,6 +178,7 @@ void deliver_end(struct job *job)
     job->hand = (struct hand){0};
     relay_free(job->relay);
     job->relay = NULL;
+    deliver_tasks_end(job);
     free(job->reads);
     free(job->read_range);
     free(job->read_done);
@@ -285,6 +288,7 @@ static bool take(struct job *job, size_t read, bool *moved_out, struct err *err)
                      &taken, err)) {
         return false;
     }
+    deliver_tasks_asked(job, read, &taken);
     hand->range = job->read_range[read];
     hand->at = 0;
     hand->count = taken.count;
@@ -403,11 +407,15 @@ bool deliver_checkpoint(struct job *job, struct err *err)
 static bool pass(struct job *job, bool *moved_out, bool *read_out, struct err *err)
 {
     size_t done = 0;
+    bool held = deliver_tasks_hold(job);
 
     for (size_t read = 0; read < job->read_count; read++) {
         if (job->hand.at == job->hand.count) {
             if (job->read_done[read]) {
                 done++;
+                continue;
+            }
+            if (held) {
                 continue;
             }
             if (!take(job, read, moved_out, err)) {
@@ -423,7 +431,7 @@ static bool pass(struct job *job, bool *moved_out, bool *read_out, struct err *e
     }
     sink_poll(job->sink, 0);
     *read_out = done == job->read_count && job->hand.at == job->hand.count;
-    return sink_check(job->sink, err);
+    return sink_check(job->sink, err) && deliver_tasks_look(job, err);
 }
 
 /* Idempotent: what is acknowledged is there. Until every record is. */

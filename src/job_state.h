@@ -14,6 +14,7 @@
 #include "pace.h"
 #include "patience.h"
 #include "protocol.h"
+#include "read_task.h"
 #include "readback.h"
 #include "relay.h"
 #include "report.h"
@@ -100,6 +101,10 @@ struct job {
     bool *read_done;
     int32_t *epochs; /* per range: leader epoch of the last record read, −1 = none */
     size_t read_count;
+    struct read_tasks tasks; /* beside reads; in task_room */
+    struct read_task *task_room;
+    size_t *task_some; /* room for the indexes of some of them */
+    int64_t tasks_looked_ms;
     struct hand hand;
     struct sink_suspect *suspects;
     size_t suspect_count;

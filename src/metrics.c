@@ -75,7 +75,7 @@ static const struct {
 } EVENTS[] = {
     {"recovery", LEDGER_FIGURE_RECOVERY}, {"refusal", LEDGER_FIGURE_REFUSAL},
     {"gap", LEDGER_FIGURE_GAP},           {"topic", LEDGER_FIGURE_TOPIC},
-    {"mark", LEDGER_FIGURE_MARK},
+    {"mark", LEDGER_FIGURE_MARK},         {"failure", LEDGER_FIGURE_FAILURE},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

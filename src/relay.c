@@ -2,7 +2,8 @@
  *
  * What is the same for all records of a range is made once a batch: its outputs and the beginning
  * of its header. An acknowledged record finds its range by its input topic and partition: a table
- * per topic, and the topic by its handle, which is the same for all messages of a consumer. */
+ * per topic, and the topic by its handle, which is the same for all messages of a consumer (there
+ * may be more than one, each with handles of its own). */
 #include "relay.h"
 
 #include "mem.h"
@@ -212,6 +213,13 @@ void relay_origin(struct relay *relay, const rd_kafka_message_t *message,
     assert(topic->ranges[message->partition] != SIZE_MAX);
     *origin_out = (struct sink_origin){
         .range = topic->ranges[message->partition], .offset = message->offset, .index = 0};
+}
+
+void relay_forget_topics(struct relay *relay)
+{
+    for (size_t i = 0; i < relay->batch->definition.input_count; i++) {
+        relay->topics[i].handle = NULL;
+    }
 }
 
 bool relay_provenance(const rd_kafka_message_t *message, struct provenance *provenance_out)

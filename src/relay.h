@@ -37,6 +37,9 @@ void relay_record(const struct relay *relay, size_t range, size_t output,
 void relay_origin(struct relay *relay, const rd_kafka_message_t *message,
                   struct sink_origin *origin_out);
 
+/* A consumer ends: what a topic's handle of it stood for may become another's. */
+void relay_forget_topics(struct relay *relay);
+
 /* The provenance of a record read back, from its last header; false when it has none. */
 bool relay_provenance(const rd_kafka_message_t *message, struct provenance *provenance_out);
 

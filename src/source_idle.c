@@ -85,6 +85,7 @@ bool source_idle_look(struct source *source, size_t index, struct source_taken *
         return false;
     }
     source_part_look(part);
+    taken->moved = part->seen > seen;
     if (part->seen >= until || part->trouble != SOURCE_FINE) {
         return true;
     }
@@ -93,7 +94,7 @@ bool source_idle_look(struct source *source, size_t index, struct source_taken *
                        "input %s[%" PRId32 "] has been missing for %d s", part->topic,
                        part->partition, GONE_MS_MAX / 1000);
     }
-    taken->waiting = part->gone_ms == 0 && part->seen == seen;
+    taken->waiting = part->gone_ms == 0 && !taken->moved;
     if (part->idle_ms == 0) {
         part->idle_ms = now_ms;
     }

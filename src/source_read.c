@@ -196,6 +196,12 @@ bool source_skip(struct source *source, size_t index, int64_t offset, struct err
     return true;
 }
 
+int64_t source_position(const struct source *source, size_t index)
+{
+    assert(index < source->range_count);
+    return source->reading[index]->next;
+}
+
 int32_t source_leader_epoch(const struct source *source, size_t index)
 {
     assert(index < source->range_count);

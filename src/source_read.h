@@ -72,6 +72,7 @@ struct source_taken {
      * nor has the leader just answered that there may be nothing (a compacted tail). */
     bool waiting;
     enum source_trouble trouble;
+    bool moved; /* the position has passed what can't be read (transaction markers, aborted data) */
     int64_t position; /* first offset not taken yet; where a stalled range stalled */
     char text[256];   /* with trouble: librdkafka's words */
 };
@@ -102,6 +103,9 @@ void source_tidy(struct source *source);
  * what lies between is lost, or known to be delivered. What is kept from there on stays. At or
  * beyond `until` the range is done. */
 MUST_CHECK bool source_skip(struct source *source, size_t index, int64_t offset, struct err *err);
+
+/* First offset of ranges[index] that wasn't taken yet. */
+int64_t source_position(const struct source *source, size_t index);
 
 /* Leader epoch of the last record taken from ranges[index]; the range's own when none was. When no
  * record stands at the end of a range that is done (transaction markers, aborted data), the range's

@@ -71,6 +71,7 @@ struct config {
     int64_t rate_state_max_age_ms;
     int64_t fetch_max_records;
     int64_t fetch_timeout_ms;
+    int64_t task_max_failures;
     int64_t request_timeout_ms;
     int64_t session_timeout_ms, heartbeat_interval_ms, max_poll_interval_ms;
     bool

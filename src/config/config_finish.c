@@ -18,6 +18,7 @@ enum {
     SHUTDOWN_MS_MIN = 10000,
     TRANSACTION_TIMEOUT_MS = 60000, /* librdkafka's default */
     IN_FLIGHT_MAX = 5,              /* of an idempotent producer */
+    FETCH_WAIT_MS = 100,            /* kafka_client.c's default */
 };
 
 /* Where the value comes from: "FILE:LINE", "--set", or "default". */
@@ -285,6 +286,34 @@ static bool check_backpressure(const struct config *config, struct err *err)
 
 /* ---- times ---- */
 
+/* A broker may keep a fetch for so long although all is well. */
+static bool check_fetch_wait(const struct config *config, struct err *err)
+{
+    static const char *const WAIT = "fetch.wait.max.ms";
+    const char *origin = "default";
+    int64_t wait_ms = FETCH_WAIT_MS;
+    bool own = false;
+
+    for (size_t i = 0; i < config->kafka_count; i++) {
+        const struct config_kafka *kafka = &config->kafka[i];
+
+        if (strcmp(kafka->name, WAIT) == 0 && kafka->client != CONFIG_PRODUCER &&
+            (kafka->client == CONFIG_CONSUMER || !own)) {
+            wait_ms = strtoll(kafka->value, NULL, 10);
+            origin = kafka->origin;
+            own = kafka->client == CONFIG_CONSUMER;
+        }
+    }
+    if (config->fetch_timeout_ms > wait_ms) {
+        return true;
+    }
+    return err_set(err, ERR_SETTINGS, 0,
+                   "%s: fetch.timeout.ms = %" PRId64 " must be above %s = %" PRId64
+                   " (%s): so long a broker may keep a request that it has nothing for",
+                   origin_of(config, "fetch.timeout.ms"), config->fetch_timeout_ms, WAIT, wait_ms,
+                   origin);
+}
+
 static bool check_times(const struct config *config, struct err *err)
 {
     static const char *const MAX_POLL = "max.poll.interval.ms";
@@ -306,6 +335,9 @@ static bool check_times(const struct config *config, struct err *err)
                        " is below session.timeout.ms = %" PRId64 " (%s): librdkafka refuses that",
                        origin_of(config, MAX_POLL), config->max_poll_interval_ms,
                        config->session_timeout_ms, origin_of(config, "session.timeout.ms"));
+    }
+    if (!check_fetch_wait(config, err)) {
+        return false;
     }
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         const struct pair *pair = &pairs[i];

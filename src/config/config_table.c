@@ -242,20 +242,21 @@ const struct config_row CONFIG_ROWS[] = {
      .fallback = "10000",
      .min = 1,
      .max = WEEK_MS,
-     .unbuilt = true,
      .aliases = {"spark.streaming.kafka.consumer.poll.ms"},
      .help =
-         "A partition's reading that gets nothing for so long begins again with a fresh consumer."},
+         "A partition's reading that gets nothing from its broker for so long has failed: it goes "
+         "on with a fresh consumer, the other partitions go on anyway."},
     {.name = "task.max.failures",
      .type = CONFIG_TYPE_COUNT,
-     NOWHERE,
+     AT(task_max_failures),
      .fallback = "4",
      .min = 1,
      .max = INT32_MAX,
      .unit = "failures",
-     .unbuilt = true,
      .aliases = {"spark.task.maxFailures"},
-     .help = "So many failed readings of one partition fail the batch."},
+     .help = "So many failed readings of one partition fail the batch: it is reported, kept, and "
+             "begins "
+             "again with back-off; it is never skipped."},
     {.name = "speculation.enabled",
      .type = CONFIG_TYPE_BOOL,
      NOWHERE,

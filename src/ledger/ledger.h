@@ -221,6 +221,8 @@ enum ledger_event_kind {
     EVENT_MARK,     /* the group's offsets were moved by someone */
     EVENT_PRODUCER, /* a producer was replaced */
     EVENT_OPERATOR, /* a person's act (oncesink-recover) */
+    EVENT_ATTEMPT,  /* readings that got nothing for fetch.timeout.ms */
+    EVENT_FAILURE,  /* the batch failed (task.max.failures), is kept and begins again */
 };
 
 /* Makes its own transaction unless one is open. `batch` 0 = none. */
@@ -229,7 +231,7 @@ MUST_CHECK bool ledger_event(struct ledger *ledger, enum ledger_event_kind kind,
     __attribute__((format(printf, 6, 7)));
 
 /* Deletes settled batches older than the newest `keep`, a bite at a time (bounded work per call),
- * and routine events (start, stop, ticks, producer) older than as many events; between batches. A
+ * and routine events (start, stop, ticks, producer, attempt) older than as many events; between batches. A
  * few batches more than `keep` may stay (an eighth, at most 64), so that not every batch pays for
  * pruning. */
 MUST_CHECK bool ledger_prune(struct ledger *ledger, int64_t keep, struct err *err);
@@ -246,6 +248,7 @@ enum ledger_figure_event {
     LEDGER_FIGURE_GAP,
     LEDGER_FIGURE_TOPIC,
     LEDGER_FIGURE_MARK,
+    LEDGER_FIGURE_FAILURE,
     LEDGER_FIGURE_EVENTS,
 };
 

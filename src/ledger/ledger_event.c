@@ -11,6 +11,7 @@ static const char *const KIND[] = {
     [EVENT_REFUSAL] = "refusal", [EVENT_DOUBLE] = "double",     [EVENT_GAP] = "gap",
     [EVENT_TOPIC] = "topic",     [EVENT_TICKS] = "ticks",       [EVENT_BAD_RECORD] = "bad-record",
     [EVENT_MARK] = "mark",       [EVENT_PRODUCER] = "producer", [EVENT_OPERATOR] = "operator",
+    [EVENT_ATTEMPT] = "attempt", [EVENT_FAILURE] = "failure",
 };
 
 static const char EVENT_SQL[] =

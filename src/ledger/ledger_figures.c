@@ -12,7 +12,8 @@ static const char TOTALS_SQL[] =
     "b.rate, b.limited_by FROM oncesink_ledger l LEFT JOIN oncesink_batch b ON b.batch = l.settled";
 static const char EVENTS_SQL[] =
     "SELECT max(event), sum(kind = 'double'), sum(kind = 'recovery'), sum(kind = 'refusal'), "
-    "sum(kind = 'gap'), sum(kind = 'topic'), sum(kind = 'mark') FROM oncesink_event "
+    "sum(kind = 'gap'), sum(kind = 'topic'), sum(kind = 'mark'), sum(kind = 'failure') FROM "
+    "oncesink_event "
     "WHERE event > ?";
 static const char STARTS_SQL[] =
     "SELECT sum(began_with = 'start'), sum(began_with = 'producer') FROM oncesink_incarnation";

@@ -32,7 +32,7 @@ static const char PRUNE_BATCH_SQL[] =
 static const char PRUNE_EVENTS_SQL[] =
     "DELETE FROM oncesink_event WHERE event IN (SELECT event FROM oncesink_event "
     "WHERE event <= (SELECT max(event) FROM oncesink_event) - ? "
-    "AND kind IN ('start', 'stop', 'ticks', 'producer') ORDER BY event LIMIT ?)";
+    "AND kind IN ('start', 'stop', 'ticks', 'producer', 'attempt') ORDER BY event LIMIT ?)";
 static const char PRUNE_LEDGER_SQL[] = "UPDATE oncesink_ledger SET pruned = ? WHERE id = 1";
 
 static bool drop(struct ledger *ledger, enum ledger_statement which, const char *sql, int64_t batch,

@@ -78,7 +78,7 @@ static void a_new_ledger_has_the_settings_that_its_promises_need(void **state)
     assert_string_equal(identity.incarnation, "");
     assert_int_equal(identity.batch, 0);
     assert_int_equal(ask_integer(&place, "PRAGMA application_id"), LEDGER_APPLICATION_ID);
-    assert_int_equal(ask_integer(&place, "PRAGMA user_version"), 2);
+    assert_int_equal(ask_integer(&place, "PRAGMA user_version"), 3);
     assert_int_equal(ask_integer(&place, "PRAGMA page_size"), 16384);
     ask_text(&place, "PRAGMA journal_mode", text, sizeof(text));
     assert_string_equal(text, "wal");
