@@ -16,6 +16,7 @@ from job import Job         # noqa: E402
 from kafka import Kafka     # noqa: E402
 from peer import Peer       # noqa: E402
 from proxy import Proxy     # noqa: E402
+from service import Service  # noqa: E402
 
 FULL = os.environ.get("ONCESINK_FULL") == "1"
 _numbers = itertools.count(1)
@@ -77,3 +78,21 @@ def new_job(topics, tmp_path, name):
 @pytest.fixture(scope="session")
 def full():
     return FULL
+
+
+@pytest.fixture
+def new_service(topics, tmp_path, name):
+    """Services on one input topic, each with an output topic of its own; ended with the test."""
+    services = []
+
+    def make(topic, settings):
+        number = len(services)
+        output = f"{name}-out{number}"
+        topics("create_topics", topics={output: {"partitions": 3}})
+        services.append(Service(tmp_path / f"{name}-{number}", {
+            "job.name": f"{name}-{number}", "bootstrap.servers": topics.bootstrap,
+            "input.topics": topic, "output.topic": output, **settings}))
+        return services[-1]
+    yield make
+    for service in services:
+        service.close()
