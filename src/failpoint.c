@@ -57,7 +57,7 @@ static const char *const NAMES[] = {
 enum { NAME_COUNT = sizeof(NAMES) / sizeof(NAMES[0]) };
 
 /* Short sleeps last longer than asked for: they are saved up to this much and slept in one go. */
-enum { DELAY_US_MIN = 1000, SLICE_US_MAX = 100000 };
+enum { DELAY_US_MIN = 1000, DELAY_CREDIT_US_MAX = 200000, SLICE_US_MAX = 100000 };
 
 enum { SPEED_MAX = 1000000 }; /* a boot of some years stays far from an overflow */
 
@@ -72,7 +72,7 @@ static struct {
     uint64_t nth;
     uint64_t passed;
     uint64_t delay_us;
-    uint64_t owed_us;
+    int64_t owed_us;
     uint64_t speed;
     int jump_fd;          /* −1 = none */
     uint64_t deadline_ms; /* 0 = as in the source */
@@ -227,21 +227,35 @@ bool failpoint_without(const char *rule)
     return out != NULL && strcmp(out, rule) == 0;
 }
 
+static int64_t monotonic_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* What a sleep took longer than it should, on a busy machine, is taken off the next ones. */
 void failpoint_delay_record(void)
 {
     struct timespec time;
+    int64_t began_us;
 
     if (!state.read) {
         read_environment();
     }
-    state.owed_us += state.delay_us;
+    state.owed_us += (int64_t)state.delay_us;
     if (state.owed_us < DELAY_US_MIN) {
         return;
     }
     time = (struct timespec){.tv_sec = (time_t)(state.owed_us / 1000000),
                              .tv_nsec = (long)(state.owed_us % 1000000) * 1000};
-    state.owed_us = 0;
+    began_us = monotonic_us();
     nanosleep(&time, NULL);
+    state.owed_us -= monotonic_us() - began_us;
+    if (state.owed_us < -DELAY_CREDIT_US_MAX) {
+        state.owed_us = -DELAY_CREDIT_US_MAX;
+    }
 }
 
 unsigned failpoint_slice(unsigned most)
