@@ -28,6 +28,8 @@ enum run_option {
     ARRIVALS = 'a',
     SPEED = 's',
     OVERHEAD = 'o',
+    FIRST = 'f',
+    BETWEEN = 'b',
     BATCHES = 'n',
     SECONDS = 't',
     SVG = 'g'
@@ -39,6 +41,8 @@ static const struct argp_option OPTIONS[] = {
     {"arrivals", ARRIVALS, "FILE", 0, "The load; - is standard input", 0},
     {"speed", SPEED, "RECORDS_PER_S", 0, "How fast a batch's records are processed", 0},
     {"overhead", OVERHEAD, "MS", 0, "What a batch takes besides, whatever its size (0)", 0},
+    {"first", FIRST, "MS", 0, "What the first batch takes besides: connecting (0)", 0},
+    {"between", BETWEEN, "MS", 0, "From the end of a batch to the next one's beginning (0)", 0},
     {"batches", BATCHES, "N", 0, "End after N batches", 0},
     {"seconds", SECONDS, "N", 0, "End after the ticks of N seconds", 0},
     {"svg", SVG, "FILE", 0, "Write a picture of batch size, rates and delays, too", 0},
@@ -53,7 +57,8 @@ static const char DOC[] =
     "many for each. Blank lines and those that begin with # are passed by.\n"
     "\n"
     "A batch takes OVERHEAD + records / SPEED to process. The table has its tick (ms from the "
-    "start), the records of each partition, the estimator's rate in force (- while there is none), "
+    "start), the records of each partition, the rate in force (the estimator's, or the initial "
+    "one; - if there is none), "
     "what cut it (none, cap, initial, estimator, minimum, records), scheduling and processing "
     "delay (ms), and what it left of what was there. It ends when all has arrived and nothing is "
     "taken any more. job.name, input.topics and bootstrap.servers need not be set.\n"
@@ -67,7 +72,7 @@ struct run {
     char *settings[SETTINGS_MAX];
     size_t setting_count;
     double records_per_s;
-    int64_t overhead_ms, batches, seconds;
+    int64_t overhead_ms, first_ms, between_ms, batches, seconds;
 
     struct config *config;
     int64_t *caps;
@@ -122,6 +127,12 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
         return 0;
     case OVERHEAD:
         run->overhead_ms = number_of(state, "--overhead", text, RUN_MS_MAX);
+        return 0;
+    case FIRST:
+        run->first_ms = number_of(state, "--first", text, RUN_MS_MAX);
+        return 0;
+    case BETWEEN:
+        run->between_ms = number_of(state, "--between", text, RUN_MS_MAX);
         return 0;
     case BATCHES:
         run->batches = number_of(state, "--batches", text, INT64_MAX);
@@ -238,6 +249,8 @@ static void take_settings(struct run *run)
         .caps = run->caps,
         .records_per_s = run->records_per_s,
         .overhead_ms = run->overhead_ms,
+        .first_ms = run->first_ms,
+        .between_ms = run->between_ms,
     };
 }
 

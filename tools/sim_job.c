@@ -1,6 +1,7 @@
 /* A job without Kafka.
  *
- *     tick ─► split ─► (empty?) ─► processing = overhead + records / speed ─► estimator ─► tick …
+ *     tick ─► split ─► (empty?) ─► processing = overhead + records / speed ─► estimator ─► between
+ *     ─► tick …
  *
  * As in the service a batch begins at its tick, or when the one before has ended; it takes of what
  * is there when it begins; and the estimator's answer to it is in force for the next one. */
@@ -58,7 +59,7 @@ static void split(struct sim_job *job, struct sim_batch *batch)
                                              .minimum = job->settings.minimum};
     }
     rate_split(&split, job->shares, job->arrivals->partitions, &batch->limited);
-    batch->rate = job->settings.backpressure ? job->estimate.published : 0;
+    batch->rate = rate_split_rate(&split);
     for (size_t i = 0; i < job->arrivals->partitions; i++) {
         int64_t take = job->shares[i].until - job->next[i];
 
@@ -70,9 +71,10 @@ static void split(struct sim_job *job, struct sim_batch *batch)
     batch->takes = job->ends;
 }
 
-static int64_t processing_ms(const struct sim_settings *settings, int64_t records)
+static int64_t processing_ms(const struct sim_settings *settings, bool first, int64_t records)
 {
-    double ms = (double)settings->overhead_ms + (double)records * 1000 / settings->records_per_s;
+    double ms = (double)settings->overhead_ms + (first ? (double)settings->first_ms : 0) +
+                (double)records * 1000 / settings->records_per_s;
 
     return ms < (double)PROCESSING_MS_MAX ? llround(ms) : PROCESSING_MS_MAX;
 }
@@ -128,10 +130,11 @@ enum sim_step sim_job_step(struct sim_job *job, struct sim_batch *batch_out, str
     batch.collapsed = job->collapsed;
     job->collapsed = 0;
     batch.scheduling_ms = job->now_ms - batch.tick_ms;
-    batch.processing_ms = processing_ms(&job->settings, batch.records);
+    batch.processing_ms = processing_ms(&job->settings, batch.number == 1, batch.records);
     job->now_ms += batch.processing_ms;
     batch.ended_ms = job->now_ms;
     settle(job, &batch);
+    job->now_ms += job->settings.between_ms;
     *batch_out = batch;
     return SIM_BATCH;
 }

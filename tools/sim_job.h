@@ -20,6 +20,8 @@ struct sim_settings {
     const int64_t *caps;  /* one a partition */
     double records_per_s; /* how fast a batch is processed, > 0 */
     int64_t overhead_ms;  /* and what a batch takes besides, ≥ 0 */
+    int64_t first_ms;     /* and the first one besides, ≥ 0 */
+    int64_t between_ms;   /* from the end of a batch to when the next one can begin, ≥ 0 */
 };
 
 struct sim_job {
@@ -41,7 +43,7 @@ struct sim_batch {
     int64_t tick_ms, scheduling_ms, processing_ms, ended_ms;
     const int64_t *takes; /* one a partition; the job's, until its next call */
     int64_t records;      /* their sum */
-    int64_t rate;         /* the estimator's in force; 0 = none */
+    int64_t rate;         /* in force: the estimator's, else the initial one; 0 = none */
     enum limited_by limited;
     int64_t left;      /* what was there and not taken */
     int64_t collapsed; /* missed ticks that collapsed into its own, or into an empty one before */

@@ -70,9 +70,9 @@ static void print_rate(const struct sim_summary *summary, FILE *out)
         fprintf(out, "%.0f records/s from batch %" PRId64 " on (%" PRId64 " to %" PRId64 ")\n",
                 steady->sum / (double)steady->count, steady->first, steady->least, steady->most);
     } else if (summary->last_rate > 0) {
-        fprintf(out, "none; the last was %" PRId64 " records/s\n", summary->last_rate);
+        fprintf(out, "none; the last in force was %" PRId64 " records/s\n", summary->last_rate);
     } else {
-        fputs("none; the estimator gave no rate\n", out);
+        fputs("none; no rate was in force\n", out);
     }
 }
 

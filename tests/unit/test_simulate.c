@@ -182,7 +182,7 @@ static void the_settled_rate_is_told_from_where_it_stays_within_a_tenth(void **s
     assert_non_null(strstr(text, "it is catching up; 4000 records were left, at most 9000"));
     free(text);
     text = summary_of(RATES, LEFT, 4);
-    assert_non_null(strstr(text, "settled rate:   none; the last was 1050 records/s"));
+    assert_non_null(strstr(text, "settled rate:   none; the last in force was 1050 records/s"));
     free(text);
     text = summary_of(RATES, GROWING, 6);
     assert_non_null(strstr(text, "keeps up:       no; 11000 records were left"));
