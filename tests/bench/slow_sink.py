@@ -55,10 +55,15 @@ def options():
 
 def ledger_batches(service, count):
     """The first batches as the ledger has them, when so many are settled."""
-    rows = service.rows("SELECT batch, tick_ms, planned, rate, limited_by, started_ms, scheduling_ms, processing_ms"
-                        " FROM oncesink_batch WHERE state = 'settled' ORDER BY batch LIMIT ?",
+    rows = service.rows("SELECT batch, tick_ms, planned, rate, limited_by, started_ms, ended_ms, scheduling_ms,"
+                        " processing_ms FROM oncesink_batch WHERE state = 'settled' ORDER BY batch LIMIT ?",
                         count) if service.ledger.exists() else []
     return [dict(row) for row in rows]
+
+
+def settings(how):
+    return {"delivery.mode": how.mode, "batch.interval.ms": how.interval, "backpressure.enabled": "true",
+            "backpressure.initial.rate": how.initial}
 
 
 def measured(job, how, backlog):
@@ -215,9 +220,7 @@ def draw(path, how, real, model, sustained, interval):
 def one_run(topics, folder, name, how):
     # the backlog outlasts the run
     backlog = PARTITIONS * (how.batches * how.interval // 1000 * 2 * 1_000_000 // how.delay_us // PARTITIONS)
-    job = Job(topics, folder, name, settings={
-        "delivery.mode": how.mode, "batch.interval.ms": how.interval, "backpressure.enabled": "true",
-        "backpressure.initial.rate": how.initial})
+    job = Job(topics, folder, name, settings=settings(how))
     try:
         real = measured(job, how, backlog)
         sink = fitted(real, how.delay_us)
