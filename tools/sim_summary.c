@@ -7,7 +7,7 @@
 
 #include <inttypes.h>
 
-enum { STEADY_PERCENT = 10, STEADY_BATCHES_MIN = 3, CATCHING_UP_PERCENT = 90 };
+enum { STEADY_PERCENT = 10, STEADY_BATCHES_MIN = 3 };
 
 void sim_summary_init(struct sim_summary *summary, int64_t interval_ms)
 {
@@ -53,7 +53,11 @@ void sim_summary_add(struct sim_summary *summary, const struct sim_batch *batch,
         add_rate(&summary->steady, batch->number, batch->rate);
     }
     if (loaded) {
-        summary->loaded++;
+        if (++summary->loaded == 2 * summary->marked || summary->loaded == 1) {
+            summary->left_early = summary->left_marked;
+            summary->left_marked = batch->left;
+            summary->marked = summary->loaded;
+        }
         summary->left_most = batch->left > summary->left_most ? batch->left : summary->left_most;
         summary->left_last = batch->left;
         summary->scheduling_last_ms = batch->scheduling_ms;
@@ -97,8 +101,7 @@ static void print_keeps_up(const struct sim_summary *summary, FILE *out)
     } else if (summary->left_last <= 2 * summary->records_last &&
                summary->scheduling_last_ms < 2 * summary->interval_ms) {
         fputs("yes\n", out);
-    } else if ((double)summary->left_last * 100 <
-               (double)summary->left_most * CATCHING_UP_PERCENT) {
+    } else if (summary->left_last < summary->left_early) {
         fprintf(out, "it is catching up; %" PRId64 " records were left, at most %" PRId64 "\n",
                 summary->left_last, summary->left_most);
     } else {

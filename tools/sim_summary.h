@@ -28,6 +28,9 @@ struct sim_summary {
     /* Batches that began while the load was coming. */
     int64_t loaded;
     int64_t left_most;
+    /* What was left by the latest of the 1st, 2nd, 4th, 8th … batch, and by the one before: at most
+     * as old as half of all. */
+    int64_t marked, left_marked, left_early;
     int64_t left_last, scheduling_last_ms, records_last;
 };
 
