@@ -3,6 +3,7 @@
 #include "mem.h"
 
 #include <dirent.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -97,6 +98,103 @@ void tell(const struct place *place, const char *sql)
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+enum { SCHEMA_BYTES_MAX = 65536, TABLES_MAX = 64 };
+
+static void run_migration(sqlite3 *db, int number)
+{
+    static char sql[SCHEMA_BYTES_MAX];
+    char pattern[512];
+    glob_t found;
+    FILE *file;
+    size_t size;
+
+    snprintf(pattern, sizeof(pattern), "%.*s/../../schema/%04d_*.sql",
+             (int)(strrchr(__FILE__, '/') - __FILE__), __FILE__, number);
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    file = fopen(found.gl_pathv[0], "r");
+    globfree(&found);
+    assert_non_null(file);
+    size = fread(sql, 1, sizeof(sql) - 1, file);
+    fclose(file);
+    assert_in_range(size, 1, sizeof(sql) - 2);
+    sql[size] = '\0';
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+static void must_run(sqlite3 *db, const char *sql)
+{
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK) {
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    }
+}
+
+/* From the database attached as `now`, all columns that the table has here. */
+static void copy_table(sqlite3 *db, const char *table)
+{
+    sqlite3_stmt *columns = NULL;
+    char sql[4096];
+
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT group_concat(name) FROM pragma_table_info(?)",
+                                        -1, &columns, NULL),
+                     SQLITE_OK);
+    sqlite3_bind_text(columns, 1, table, -1, SQLITE_STATIC);
+    assert_int_equal(sqlite3_step(columns), SQLITE_ROW);
+    snprintf(sql, sizeof(sql), "INSERT INTO main.%s (%s) SELECT %s FROM now.%s", table,
+             (const char *)sqlite3_column_text(columns, 0),
+             (const char *)sqlite3_column_text(columns, 0), table);
+    sqlite3_finalize(columns);
+    must_run(db, sql);
+}
+
+static void copy_tables(sqlite3 *db)
+{
+    char tables[TABLES_MAX][64];
+    size_t count = 0;
+    sqlite3_stmt *names = NULL;
+
+    assert_int_equal(sqlite3_prepare_v2(
+                         db,
+                         "SELECT name FROM main.sqlite_schema WHERE type = 'table' ORDER BY rowid",
+                         -1, &names, NULL),
+                     SQLITE_OK);
+    while (sqlite3_step(names) == SQLITE_ROW) {
+        assert_true(count < TABLES_MAX);
+        snprintf(tables[count++], sizeof(tables[0]), "%s",
+                 (const char *)sqlite3_column_text(names, 0));
+    }
+    sqlite3_finalize(names);
+    for (size_t i = 0; i < count; i++) {
+        copy_table(db, tables[i]);
+    }
+}
+
+void make_older(const struct place *place, int version)
+{
+    struct place older;
+    char sql[512];
+    sqlite3 *db;
+
+    snprintf(older.path, sizeof(older.path), "%.80s/older.db", place->directory);
+    db = person(&older);
+    must_run(db, "PRAGMA page_size = 16384");
+    for (int number = 1; number <= version; number++) {
+        run_migration(db, number);
+    }
+    snprintf(sql, sizeof(sql), "ATTACH '%s' AS now", place->path);
+    must_run(db, sql);
+    copy_tables(db);
+    snprintf(sql, sizeof(sql), "DETACH now; PRAGMA application_id = %d; PRAGMA user_version = %d",
+             0x4f4e4345, version);
+    must_run(db, sql);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    snprintf(sql, sizeof(sql), "%s-wal", place->path);
+    unlink(sql);
+    snprintf(sql, sizeof(sql), "%s-shm", place->path);
+    unlink(sql);
+    assert_int_equal(rename(older.path, place->path), 0);
+}
+
 void add_inputs(struct ledger *ledger, const char *topic, int32_t partitions)
 {
     struct err err = {0};
@@ -149,6 +247,13 @@ void outcome_make(struct outcome *outcome_out, const struct batch *batch)
         .outputs_after = outcome_out->outputs,
         .output_count = count,
         .output_records = outcome_out->output_records,
+        .rate = &outcome_out->rate,
+    };
+    outcome_out->rate = (struct rate_estimate){
+        .time_ms = outcome_out->settlement.ended_ms,
+        .rate = 1000.0 / 7 * (double)batch->number,
+        .error = -1.0 / 3 * (double)batch->number,
+        .published = (int64_t)(1000.0 / 7 * (double)batch->number),
     };
 }
 

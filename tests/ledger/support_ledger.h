@@ -34,6 +34,10 @@ void ask_text(const struct place *place, const char *sql, char *text, size_t siz
 /* Runs SQL there, rows are dropped. */
 void tell(const struct place *place, const char *sql);
 
+/* The ledger, closed by everybody, becomes what the program of an earlier schema version would have
+ * left: the layout of schema/ up to that number, and the rows that fit into it. */
+void make_older(const struct place *place, int version);
+
 /* Rows in oncesink_input for `partitions` partitions of a topic, from offset 0. */
 void add_inputs(struct ledger *ledger, const char *topic, int32_t partitions);
 
@@ -44,6 +48,7 @@ struct outcome {
     int64_t *input_records;
     struct ledger_output *outputs;
     int64_t *output_records;
+    struct rate_estimate rate; /* what the batch makes of it, distinct for each */
 };
 void outcome_make(struct outcome *outcome_out, const struct batch *batch);
 void outcome_free(struct outcome *outcome);

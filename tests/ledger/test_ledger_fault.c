@@ -3,7 +3,7 @@
  * agree, and the job can go on from there.
  *
  * The world is one step: settle batch 1 and plan batch 2 in one transaction. Before: batch 1 in
- * doubt, next offset 0. After: batch 2 in doubt, next offset 100. */
+ * doubt, next offset 0, no rate. After: batch 2 in doubt, next offset 100, the rate as batch 1 left it. */
 #include "support_fault_vfs.h"
 #include "support_ledger.h"
 
@@ -108,6 +108,8 @@ static int64_t world_state(void)
                      batch == 1 ? 0 : 100 * PARTITIONS);
     assert_int_equal(ask_integer(&place, "SELECT count(*) FROM oncesink_batch_range"),
                      PARTITIONS * batch);
+    assert_int_equal(ask_integer(&place, "SELECT coalesce(max(batch), 0) FROM oncesink_rate"),
+                     batch - 1);
     return batch;
 }
 
@@ -271,6 +273,45 @@ static void a_failing_open_leaves_nothing_that_a_later_one_cannot_use(void **sta
     assert_true(nth > 20 && nth <= NTH_MAX);
 }
 
+/* An older ledger with a batch in doubt is brought up to date: each call fails once. It stays as old
+ * as it was, or is new; then it opens, and the batch goes on. */
+static void a_failing_migration_leaves_the_older_ledger_or_the_newer_one(void **state)
+{
+    unsigned nth = 1;
+    bool hit = true;
+
+    (void)state;
+    for (; hit && nth <= NTH_MAX; nth++) {
+        const struct fault_plan plan = {.calls = FAULT_ALL, .kind = FAULT_TORN, .nth = nth};
+        const struct ledger_options options = {.path = place.path, .job = "job", .create = true};
+        struct ledger *ledger = world_make();
+        struct err err = {0};
+
+        ledger_close(ledger);
+        make_older(&place, 1);
+        fault_vfs_arm(&plan);
+        const bool opened = ledger_open(&options, &ledger, &err);
+        hit = fault_vfs_disarm();
+        if (opened) {
+            ledger_close(ledger);
+        } else {
+            assert_true(hit);
+            assert_non_null(strstr(err.text, place.path));
+        }
+        assert_int_equal(ask_integer(&place, "SELECT batch FROM in_doubt"), 1);
+        ledger = must_open(&place);
+        assert_int_equal(world_state(), 1);
+        must_start(ledger, "0000000b");
+        must(do_step(ledger, &err));
+        assert_int_equal(world_state(), 2);
+        ledger_close(ledger);
+        must_be_sound();
+        place_remove(&place);
+    }
+    print_message("%u faults\n", nth - 2);
+    assert_true(nth > 20 && nth <= NTH_MAX);
+}
+
 /* A checkpoint that fails loses nothing: what isn't copied is in the WAL. */
 static void a_failing_checkpoint_loses_nothing(void **state)
 {
@@ -330,6 +371,7 @@ int main(void)
         TEST(a_full_disk_is_an_error_of_its_own_and_the_step_goes_through_later),
         TEST(a_process_that_dies_after_a_fault_starts_again_from_before_or_after),
         TEST(a_failing_open_leaves_nothing_that_a_later_one_cannot_use),
+        TEST(a_failing_migration_leaves_the_older_ledger_or_the_newer_one),
         TEST(a_failing_checkpoint_loses_nothing),
     };
 

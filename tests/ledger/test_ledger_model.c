@@ -27,6 +27,7 @@ struct model {
     int64_t records;
     int64_t aside;       /* all in all */
     int64_t aside_doubt; /* of the batch in doubt */
+    int64_t rate_batch;  /* the rate comes from this one; 0 = none yet */
     bool fenced;         /* the error partition has a fence in the batch in doubt */
     bool checkpointed;
 };
@@ -104,12 +105,17 @@ static void settle(struct life *life)
                                    .partition = range->partition,
                                    .next_offset = life->model.out[range->partition] + records[i]};
     }
+    const struct rate_estimate rate = {.time_ms = doubt->started_ms + 9,
+                                       .rate = 0.5 + (double)doubt->number,
+                                       .published = doubt->number};
+    const bool recovered = draw(life, 2) == 0;
     const struct ledger_settlement settlement = {.batch = doubt->number,
                                                  .ended_ms = doubt->started_ms + 9,
                                                  .records = batch_planned(doubt),
                                                  .outputs = batch_planned(doubt),
                                                  .found = draw(life, 2),
-                                                 .recovered = draw(life, 2) == 0,
+                                                 .recovered = recovered,
+                                                 .rate = recovered ? NULL : &rate,
                                                  .inputs = inputs,
                                                  .input_count = doubt->range_count,
                                                  .input_records = records,
@@ -118,6 +124,9 @@ static void settle(struct life *life)
                                                  .output_records = records};
 
     must(ledger_settle(life->ledger, &settlement, &err));
+    if (!recovered) {
+        life->model.rate_batch = doubt->number;
+    }
 }
 
 static void model_settle(struct model *model, const struct batch *doubt)
@@ -246,6 +255,7 @@ static void check(struct life *life)
     const struct model *model = &life->model;
     struct ledger_identity identity;
     struct ledger_inputs inputs;
+    struct rate_estimate rate;
     struct err err = {0};
 
     ledger_identity(life->ledger, &identity);
@@ -257,6 +267,9 @@ static void check(struct life *life)
         assert_int_equal(inputs.items[p].next_offset, model->next[p]);
     }
     ledger_inputs_deinit(&inputs);
+    must(ledger_rate_load(life->ledger, &rate, &err));
+    assert_int_equal(rate.published, model->rate_batch);
+    assert_true(rate.first == (model->rate_batch == 0));
     check_doubt(life);
     assert_int_equal(ask_integer(&life->place, "SELECT records FROM totals"), model->records);
     assert_int_equal(ask_integer(&life->place, "SELECT set_aside FROM totals"), model->aside);

@@ -19,6 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* The number of files in schema/. */
+enum { SCHEMA_VERSION = 3 };
+
 static struct place place;
 
 static int setup(void **state)
@@ -78,7 +81,7 @@ static void a_new_ledger_has_the_settings_that_its_promises_need(void **state)
     assert_string_equal(identity.incarnation, "");
     assert_int_equal(identity.batch, 0);
     assert_int_equal(ask_integer(&place, "PRAGMA application_id"), LEDGER_APPLICATION_ID);
-    assert_int_equal(ask_integer(&place, "PRAGMA user_version"), 3);
+    assert_int_equal(ask_integer(&place, "PRAGMA user_version"), SCHEMA_VERSION);
     assert_int_equal(ask_integer(&place, "PRAGMA page_size"), 16384);
     ask_text(&place, "PRAGMA journal_mode", text, sizeof(text));
     assert_string_equal(text, "wal");
@@ -134,6 +137,72 @@ static void a_newer_ledger_is_refused_with_its_version(void **state)
     ledger_close(must_open(&place));
     tell(&place, "PRAGMA user_version = 99");
     must_refuse_here(ERR_LEDGER, "newer version (schema 99");
+}
+
+/* With a batch in doubt: what an upgrade in the middle of the night meets. */
+static void bring_up_to_date(int version)
+{
+    struct ledger *ledger = must_open(&place);
+    struct ledger *reader = NULL;
+    struct ledger_identity before;
+    struct ledger_identity after;
+    struct rate_estimate rate;
+    struct outcome outcome;
+    struct batch batch;
+    struct batch found;
+    bool is = false;
+    struct err err = {0};
+
+    must_start(ledger, "0000000a");
+    add_inputs(ledger, "a", 3);
+    sample_batch(&batch, 1, 3, 0, 100);
+    must(ledger_begin(ledger, &err));
+    must(ledger_define(ledger, &batch.definition, &err));
+    must(ledger_plan(ledger, &batch, &err));
+    must(ledger_commit(ledger, &err));
+    ledger_identity(ledger, &before);
+    ledger_close(ledger);
+    make_older(&place, version);
+    assert_false(ledger_open_to_read(place.path, &reader, &err));
+    assert_non_null(strstr(err.text, "older schema"));
+    assert_int_equal(ask_integer(&place, "PRAGMA user_version"), version); /* it only looked */
+    ledger = must_open(&place);
+    ledger_identity(ledger, &after);
+    assert_string_equal(after.uuid, before.uuid);
+    assert_string_equal(after.incarnation, before.incarnation);
+    assert_int_equal(after.batch, 1);
+    assert_int_equal(after.settled, 0);
+    assert_false(after.created);
+    assert_int_equal(ask_integer(&place, "PRAGMA user_version"), SCHEMA_VERSION);
+    must(ledger_rate_load(ledger, &rate, &err));
+    assert_true(rate.first);
+    must(ledger_unsettled(ledger, &found, &is, &err));
+    assert_true(is && found.range_count == 3 && found.fence_count == 3);
+    assert_memory_equal(found.ranges, batch.ranges, 3 * sizeof(struct range));
+    assert_int_equal(ask_integer(&place, "SELECT count(*) FROM events WHERE kind = 'start'"), 1);
+    must_start(ledger, "0000000b");
+    outcome_make(&outcome, &found);
+    must(ledger_begin(ledger, &err));
+    must(ledger_settle(ledger, &outcome.settlement, &err));
+    must(ledger_commit(ledger, &err));
+    must(ledger_open_to_read(place.path, &reader, &err));
+    ledger_close(reader);
+    outcome_free(&outcome);
+    batch_deinit(&found);
+    batch_deinit(&batch);
+    ledger_close(ledger);
+}
+
+static void an_older_ledger_is_brought_up_to_date_with_all_that_is_in_it(void **state)
+{
+    (void)state;
+    for (int version = 1; version < SCHEMA_VERSION; version++) {
+        if (version > 1) {
+            place_remove(&place);
+            place_make(&place);
+        }
+        bring_up_to_date(version);
+    }
 }
 
 static void a_ledger_that_is_not_there_is_made_only_on_demand(void **state)
@@ -454,6 +523,7 @@ int main(void)
         TEST(double_quoted_strings_are_off),
         TEST(what_is_not_a_ledger_is_refused_and_left_alone),
         TEST(a_newer_ledger_is_refused_with_its_version),
+        TEST(an_older_ledger_is_brought_up_to_date_with_all_that_is_in_it),
         TEST(a_ledger_that_is_not_there_is_made_only_on_demand),
         TEST(another_jobs_ledger_is_refused),
         TEST(a_directory_and_a_missing_directory_are_refused),
