@@ -1,8 +1,8 @@
 /* When nothing comes for a range: what may that mean?
  *
  * The position moves over what can't be read (transaction markers, aborted data), and a range may
- * be done by that alone. A topic may be missing. After SOURCE_STALL_MS, when the log goes on beyond
- * the range, a probe asks whether there is anything in it at all (a compacted tail). Anything else
+ * be done by that alone. A topic may be missing. After some time (stall_ms), when the log goes on
+ * beyond the range, a probe asks whether there is anything in it at all (a compacted tail). Anything else
  * is the broker's turn, and the caller's to judge how long it may take. */
 #include "log.h"
 #include "source_state.h"
@@ -10,13 +10,19 @@
 
 #include <inttypes.h>
 
-enum { POLL_EVERY_MS = 100, GONE_MS_MAX = 30000 };
+enum {
+    POLL_EVERY_MS = 100,
+    GONE_MS_MAX = 30000,
+    PROBES_MAX = 8, /* at once: each is a consumer */
+};
 
-void source_idle_end_probe(struct source *source)
+void source_idle_end_probe(struct source *source, struct source_part *part)
 {
-    source_probe_free(source->probe);
-    source->probe = NULL;
-    source->probed = NULL;
+    if (part->probe != NULL) {
+        source_probe_free(part->probe);
+        part->probe = NULL;
+        source->probe_count--;
+    }
 }
 
 static bool poll_clients(struct source *source, struct err *err)
@@ -38,26 +44,23 @@ static bool look_closely(struct source *source, struct source_part *part, int64_
     int64_t low = -1;
     int64_t high = -1;
 
-    if (source->probe == NULL) {
+    if (part->probe == NULL) {
         rd_kafka_get_watermark_offsets(part->client, part->topic, part->partition, &low, &high);
-        if (high >= until) {
-            source->probe = source_probe_new(source->config, source->purpose, part->topic,
-                                             part->partition, part->seen, until);
-            source->probed = part;
+        if (high >= until && source->probe_count < PROBES_MAX) {
+            part->probe = source_probe_new(source->config, source->purpose, part->topic,
+                                           part->partition, part->seen, until);
+            source->probe_count += part->probe != NULL ? 1 : 0;
         }
         return true;
     }
-    if (source->probed != part) {
-        return true; /* one after another */
-    }
-    switch (source_probe_step(source->probe)) {
+    switch (source_probe_step(part->probe)) {
     case PROBE_UNKNOWN:
         return true;
     case PROBE_ANSWERED:
         taken->waiting = false;
         return true;
     case PROBE_EMPTY:
-        source_idle_end_probe(source);
+        source_idle_end_probe(source, part);
         part->seen = until;
         taken->stalled = true;
         taken->waiting = false;
@@ -65,7 +68,7 @@ static bool look_closely(struct source *source, struct source_part *part, int64_
     case PROBE_RECORDS:
         break;
     }
-    source_idle_end_probe(source);
+    source_idle_end_probe(source, part);
     log_warning("input %s[%" PRId32 "]: nothing came from offset %" PRId64
                 " on though there is something; fetching again",
                 part->topic, part->partition, part->seen);
@@ -98,7 +101,7 @@ bool source_idle_look(struct source *source, size_t index, struct source_taken *
     if (part->idle_ms == 0) {
         part->idle_ms = now_ms;
     }
-    if (now_ms - part->idle_ms < SOURCE_STALL_MS) {
+    if (part->probe == NULL && now_ms - part->idle_ms < source->stall_ms) {
         return true;
     }
     return look_closely(source, part, until, taken, err);

@@ -91,6 +91,8 @@ static void move(struct source *source, size_t at, struct source_lane *lane)
     new->epoch = old->epoch;
     new->wanted = old->wanted;
     new->tries = old->tries;
+    new->probe = old->probe; /* what it asks is about the log, not about who reads it */
+    old->probe = NULL;
     if (assigned) {
         source_lane_expect(lane, new->topic);
         source_lane_enter(lane, new, old->next, old->epoch);
@@ -185,7 +187,6 @@ bool source_retry(struct source *source, const size_t *indexes, size_t count, st
         log_warning("no fresh consumer: %s; going on with the one there is", trouble.text);
         return true;
     }
-    source_idle_end_probe(source);
     source->lanes[source->lane_count++] = fresh;
     for (size_t i = 0; i < count; i++) {
         const struct source_part *part = source->reading[indexes[i]];

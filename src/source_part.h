@@ -7,6 +7,7 @@
 #include "source_read.h"
 
 struct source_lane;
+struct source_probe;
 
 struct source_part {
     char *topic;
@@ -26,7 +27,8 @@ struct source_part {
     size_t kept_at, kept_count, kept_room;
     int64_t idle_ms; /* since when nothing comes though it is asked for; 0 = something came */
     int64_t gone_ms; /* since when the topic is reported missing; 0 = it isn't */
-    int tries;       /* how often what comes next couldn't be read */
+    struct source_probe *probe; /* asks whether there is anything; NULL = none. source_idle.c's */
+    int tries;                  /* how often what comes next couldn't be read */
     enum source_trouble trouble;
     char text[256]; /* with trouble, or with `again` of a taking */
 };

@@ -38,6 +38,10 @@ static bool make(const struct config *config, enum client_purpose purpose, uint3
     source->config = config;
     source->purpose = purpose;
     source->partitions = partitions;
+    source->stall_ms = SOURCE_STALL_MS;
+    if (purpose == CLIENT_INPUT && config->fetch_timeout_ms < 2 * SOURCE_STALL_MS) {
+        source->stall_ms = config->fetch_timeout_ms / 2; /* before the reading is given up */
+    }
     source->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (source->fd < 0) {
         err_set(err, ERR_FAILED, errno, "eventfd: %s", strerror(errno));
@@ -71,12 +75,19 @@ void source_expect(struct source *source, const char *topic)
     source_lane_expect(source->lanes[0], topic);
 }
 
+static void end_probes(struct source *source)
+{
+    for (size_t i = 0; i < source->part_count && source->probe_count > 0; i++) {
+        source_idle_end_probe(source, source->parts[i]);
+    }
+}
+
 void source_free(struct source *source)
 {
     if (source == NULL) {
         return;
     }
-    source_idle_end_probe(source);
+    end_probes(source);
     source_lanes_close(source);
     close(source->fd);
     free(source->reading);
@@ -146,7 +157,7 @@ static bool leave_done(struct source *source, struct source_part *part, struct e
 bool source_begin(struct source *source, const struct definition *definition,
                   const struct range *ranges, size_t count, struct err *err)
 {
-    source_idle_end_probe(source);
+    end_probes(source);
     if (!source_lanes_fold(source, err)) {
         return false;
     }
@@ -259,9 +270,7 @@ bool source_take(struct source *source, size_t index, rd_kafka_message_t **messa
     }
     if (part->next > next) {
         part->tries = 0;
-        if (source->probed == part) {
-            source_idle_end_probe(source); /* it isn't stuck */
-        }
+        source_idle_end_probe(source, part); /* it isn't stuck */
     }
     if (again && !fetch_again(part, err)) {
         free_messages(messages, taken.count);

@@ -5,7 +5,8 @@
  * partition into the hands of another. What was prefetched or taken beyond `until` is kept for the
  * next batch. A range is done when any holds: the last record taken is
  * until − 1 | a record ≥ until arrived | the position is ≥ until | the end of the partition was met
- * at ≥ until | nothing moved for SOURCE_STALL_MS though the log's end is ≥ until (compacted tail).
+ * at ≥ until | nothing moves though the log's end is ≥ until, and a
+ * fresh consumer finds nothing either (compacted tail).
  *
  *     source_new → source_begin → (source_take… source_retry… source_tidy…) until every range is
  *     done → source_begin … → source_free
@@ -21,7 +22,10 @@
 
 #include <librdkafka/rdkafka.h>
 
-enum { SOURCE_STALL_MS = 5000 };
+enum {
+    SOURCE_STALL_MS = 5000
+}; /* so long nothing moves before one looks; at most half of
+                                    fetch.timeout.ms */
 
 struct source;
 

@@ -32,8 +32,8 @@ struct source {
     struct source_part **reading; /* beside the ranges of the batch */
     const struct range *ranges;
     size_t range_count;
-    struct source_probe *probe;
-    struct source_part *probed; /* whom the probe is for */
+    size_t probe_count;
+    int64_t stall_ms; /* when nothing has come for so long, a probe asks */
 };
 
 /* ── source_lanes.c ──────────────────────────────────────────────────────────────────────────── */
@@ -52,7 +52,8 @@ MUST_CHECK bool source_lanes_apply(struct source *source, struct err *err);
 
 /* ── source_idle.c ───────────────────────────────────────────────────────────────────────────── */
 
-void source_idle_end_probe(struct source *source);
+/* Whatever the probe of the part was to find out isn't of interest any more. */
+void source_idle_end_probe(struct source *source, struct source_part *part);
 
 /* Nothing came for reading[index], which isn't done: what may that mean? Sets what it knows in
  * *taken (stalled, waiting). */

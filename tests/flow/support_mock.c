@@ -48,6 +48,7 @@ struct mock *mock_new(int brokers)
         .job_name = "test",
         .group_id = "test",
         .memory_max_bytes = 32 << 20,
+        .fetch_timeout_ms = 10000,
         .request_timeout_ms = 30000,
         .transaction_timeout_ms = 60000,
         .session_timeout_ms = 10000,

@@ -4,6 +4,8 @@
         cluster.bootstrap                       # all three
         cluster.nodes[0].kill(); cluster.nodes[0].start()
         cluster.nodes[1].pause(); cluster.nodes[1].resume()
+
+With Cluster(proxied=True), Proxy(cluster.nodes) stands before them (proxy.py), at cluster.proxied_bootstrap.
 """
 
 import signal
@@ -26,8 +28,8 @@ class Node(Kafka):
 
 
 class Cluster:
-    def __init__(self, memory="384m", **properties):
-        self.nodes = [Node(memory=memory) for _ in range(NODES)]
+    def __init__(self, memory="384m", proxied=False, **properties):
+        self.nodes = [Node(memory=memory, proxied=proxied) for _ in range(NODES)]
         voters = ",".join(f"{number}@127.0.0.1:{node.controller_port}"
                           for number, node in enumerate(self.nodes, 1))
         for number, node in enumerate(self.nodes, 1):
@@ -47,6 +49,7 @@ class Cluster:
                 "replica.lag.time.max.ms": 4000,
                 **properties})
         self.bootstrap = ",".join(node.bootstrap for node in self.nodes)
+        self.proxied_bootstrap = ",".join(node.proxied_bootstrap for node in self.nodes)
 
     def __enter__(self):
         try:
