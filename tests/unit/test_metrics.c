@@ -94,11 +94,13 @@ static void the_last_batch_is_told_once_there_is_one(void **state)
     free(text);
     metrics.figures.last_wall_ms = 1700000000001;
     metrics.figures.last_processing_ms = 1234;
+    metrics.figures.last_rate = 4321;
     memcpy(metrics.figures.last_limited_by, "cap", 4);
     text = metrics_text(&metrics);
     assert_line(text, "oncesink_last_batch_timestamp_seconds{job_name=\"job\"} 1700000000.001",
                 true);
     assert_line(text, "oncesink_last_batch_processing_seconds{job_name=\"job\"} 1.234", true);
+    assert_line(text, "oncesink_last_batch_rate{job_name=\"job\"} 4321", true);
     assert_line(text, "oncesink_last_batch_limited{job_name=\"job\",by=\"cap\"} 1", true);
     assert_line(text, "oncesink_last_batch_limited{job_name=\"job\",by=\"none\"} 0", true);
     free(text);
