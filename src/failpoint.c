@@ -29,6 +29,7 @@ static const char *const NAMES[] = {
     "start-after-ask",
     "first-input-before-commit",
     "first-input-after-commit",
+    "plan-asked",
     "plan-before-commit",
     "plan-after-commit",
     "deliver-first",

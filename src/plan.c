@@ -230,6 +230,9 @@ bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wai
         }
     }
     ok = ok && start_check_ids(job, err);
+    if (ok && failpoint("plan-asked")) {
+        ok = err_set(err, ERR_FAILED, 0, "failpoint");
+    }
     if (ok) {
         struct rate_split split = throttle_split(job, estimate, started_ms);
 
