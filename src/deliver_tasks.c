@@ -188,15 +188,3 @@ bool deliver_tasks_look(struct job *job, struct err *err)
     }
     return true;
 }
-
-void deliver_tasks_status(const struct job *job, char *text, size_t size)
-{
-    size_t resting = read_tasks_in(&job->tasks, READ_TASK_RESTING, NULL);
-
-    text[0] = '\0';
-    if (resting > 0) {
-        snprintf(text, size,
-                 "failed: %zu input partitions give nothing, beginning again in %" PRId64 " s",
-                 resting, (job->tasks.rest_until_ms - wait_now_ms() + 999) / 1000);
-    }
-}

@@ -23,7 +23,4 @@ bool deliver_tasks_hold(const struct job *job);
 /* Looks around: lets go of consumers, and does what failed tasks need. Errors: the ledger's. */
 MUST_CHECK bool deliver_tasks_look(struct job *job, struct err *err);
 
-/* One line about what is being waited for, for status; "" = nothing has failed. */
-void deliver_tasks_status(const struct job *job, char *text, size_t size);
-
 #endif

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { METRICS_MS_MIN = 100, METRICS_MS = 2000, TROUBLE_SIZE = 128 };
+enum { METRICS_MS_MIN = 100, METRICS_MS = 2000, TROUBLE_SIZE = 128, FAILED_SIZE = 64 };
 
 /* ---- the service manager ---- */
 
@@ -43,9 +43,16 @@ static void tell_status(struct job *job)
                  stopping, job->identity.settled, behind(job), trouble[0] != '\0' ? "; " : "",
                  trouble);
     } else {
-        snprintf(text, sizeof(text), "%sbatch %" PRId64 " (%" PRId64 " offsets) is %s%s%s",
+        size_t resting = read_tasks_in(&job->tasks, READ_TASK_RESTING, NULL);
+        char failed[FAILED_SIZE] = "";
+
+        if (resting > 0) {
+            snprintf(failed, sizeof(failed), ", failed (%zu input partitions give nothing)",
+                     resting);
+        }
+        snprintf(text, sizeof(text), "%sbatch %" PRId64 " (%" PRId64 " offsets) is %s%s%s%s",
                  stopping, job->batch.number, batch_planned(&job->batch),
-                 protocol_state_name(job->state), trouble[0] != '\0' ? "; " : "", trouble);
+                 protocol_state_name(job->state), failed, trouble[0] != '\0' ? "; " : "", trouble);
     }
     service_status(&job->report.service, text);
 }

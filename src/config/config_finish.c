@@ -292,16 +292,13 @@ static bool check_fetch_wait(const struct config *config, struct err *err)
     static const char *const WAIT = "fetch.wait.max.ms";
     const char *origin = "default";
     int64_t wait_ms = FETCH_WAIT_MS;
-    bool own = false;
 
     for (size_t i = 0; i < config->kafka_count; i++) {
         const struct config_kafka *kafka = &config->kafka[i];
 
-        if (strcmp(kafka->name, WAIT) == 0 && kafka->client != CONFIG_PRODUCER &&
-            (kafka->client == CONFIG_CONSUMER || !own)) {
+        if (strcmp(kafka->name, WAIT) == 0 && kafka->client != CONFIG_PRODUCER) {
             wait_ms = strtoll(kafka->value, NULL, 10);
             origin = kafka->origin;
-            own = kafka->client == CONFIG_CONSUMER;
         }
     }
     if (config->fetch_timeout_ms > wait_ms) {

@@ -4,6 +4,24 @@
 
 #include "config_table.h"
 
+static void a_fetch_that_times_out_while_all_is_well_is_refused(void **state)
+{
+    struct config *config;
+
+    (void)state;
+    config_case_bad("fetch.timeout.ms = 100\n", "f.conf:4", "fetch.timeout.ms = 100",
+                    "fetch.wait.max.ms = 100 (default)", NULL);
+    config_case_bad("fetch.timeout.ms = 500\nconsumer.fetch.wait.max.ms = 500\n",
+                    "fetch.wait.max.ms = 500 (f.conf:5)", NULL);
+    config_free(config_case_good("fetch.timeout.ms = 101\n"));
+    config = config_case_good("fetch.timeout.ms = 6\nfetch.wait.max.ms = 5\n"
+                              "task.max.failures = 1\n");
+    assert_int_equal(config->fetch_timeout_ms, 6);
+    assert_int_equal(config->task_max_failures, 1);
+    config_free(config);
+    config_case_bad("task.max.failures = 0\n", "task.max.failures", NULL);
+}
+
 static void defaults_are_the_design_s(void **state)
 {
     struct config *config = config_case_good("");
@@ -536,6 +554,7 @@ static void no_two_rows_share_a_name_or_alias(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_fetch_that_times_out_while_all_is_well_is_refused),
         cmocka_unit_test(defaults_are_the_design_s),
         cmocka_unit_test(a_default_configuration_warns_of_nothing),
         cmocka_unit_test(what_must_be_set_is_asked_for),
