@@ -54,7 +54,7 @@ static bool parse_line(struct arrivals *arrivals, char *line, size_t *count_out,
 static bool read_next(struct arrivals *arrivals, bool first, struct err *err)
 {
     int64_t before = arrivals->second;
-    size_t count;
+    size_t count = 0;
     char *line;
 
     if (!lines_next(arrivals->lines, &line, err)) {

@@ -142,20 +142,21 @@ static void draw_axes(const struct axes *axes, const struct panel *panel, bool l
 
     fprintf(out, "<text x=\"%d\" y=\"%.1f\" font-weight=\"bold\">%s</text>\n", LEFT, axes->top - 10,
             panel->title);
-    for (double value = 0; value <= axes->most * 1.0001; value += step) {
-        double y = y_of(axes, value);
+    for (int mark = 0; mark * step <= axes->most * 1.0001; mark++) {
+        double y = y_of(axes, mark * step);
 
         fprintf(out,
                 "<path d=\"M%d %.1fH%d\" stroke=\"#ddd\"/>"
                 "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.6g</text>\n",
-                LEFT, y, WIDTH - RIGHT, LEFT - 8, y + 4, value);
+                LEFT, y, WIDTH - RIGHT, LEFT - 8, y + 4, mark * step);
     }
-    for (double at = ceil(axes->first_s / step_s) * step_s; at <= axes->last_s * 1.0001;
-         at += step_s) {
+    for (int mark = 0; axes->first_s + mark * step_s <= axes->last_s * 1.0001; mark++) {
+        double at_s = axes->first_s + mark * step_s;
+
         fprintf(out,
                 "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#ddd\"/>"
                 "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.10g</text>\n",
-                x_of(axes, at), axes->top, bottom, x_of(axes, at), bottom + 16, at);
+                x_of(axes, at_s), axes->top, bottom, x_of(axes, at_s), bottom + 16, at_s);
     }
     fprintf(out, "<path d=\"M%d %.1fV%.1fH%d\" stroke=\"#333\" fill=\"none\"/>\n", LEFT, axes->top,
             bottom, WIDTH - RIGHT);
