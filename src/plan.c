@@ -176,10 +176,11 @@ static void fill_plan(struct job *job, const struct rate_split *split,
 }
 
 /* Interval 0: a batch takes what the cap allows for the time since the last plan, and at least the
- * minimum. It is due only when that time is worth the minimum, or a cap per second would mean
- * nothing: each of a thousand batches a second would take one record. */
+ * minimum. It is due only when that time is worth the minimum, and a record, or a cap per second
+ * would mean nothing: each of a thousand batches a second would take one record, or none. */
 static bool is_worth_it(const struct job *job, int64_t now_ms)
 {
+    int64_t minimum = job->config->rate_min_per_partition;
     int64_t largest = 0;
 
     if (job->tick.interval_ms > 0) {
@@ -195,7 +196,17 @@ static bool is_worth_it(const struct job *job, int64_t now_ms)
         largest = cap > largest ? cap : largest;
     }
     return (double)(now_ms - job->planned_ms) / 1000 * (double)largest >=
-           (double)job->config->rate_min_per_partition;
+           (double)(minimum > 0 ? minimum : 1);
+}
+
+static bool is_there_anything(const struct job *job)
+{
+    for (size_t i = 0; i < job->inputs.count; i++) {
+        if (job->inputs.items[i].end_offset > next_of(job, i)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wait_ms,
@@ -242,7 +253,10 @@ bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wai
         if (batch->range_count == 0) {
             tick_empty(&job->tick, started_ms);
         }
-        job->planned_ms = started_ms;
+        /* While a cap is too low for a record of the partition that has some, time adds up. */
+        if (batch->range_count > 0 || !is_there_anything(job)) {
+            job->planned_ms = started_ms;
+        }
         /* A stop that came since the plan's time stamp would be followed by a whole batch; one that
          * comes later finds this batch under way. */
         stop_serve(&job->stop);

@@ -38,7 +38,7 @@ static const struct panel {
 } PANEL[PANELS] = {
     {"records of a batch", {{"records", "#1f5fa8", RECORDS}}, 1},
     {"records per second",
-     {{"the estimator's rate", "#c4480e", RATE}, {"reached by the batch", "#1f5fa8", REACHED}},
+     {{"rate in force", "#c4480e", RATE}, {"reached by the batch", "#1f5fa8", REACHED}},
      2},
     {"delay, seconds",
      {{"scheduling", "#c4480e", SCHEDULING}, {"processing", "#1f5fa8", PROCESSING}},
@@ -227,8 +227,8 @@ static void draw_panel(const struct plot *plot, size_t index, FILE *out)
     if (has_interval) {
         fprintf(out,
                 "<path d=\"M%d %.1fH%d\" stroke=\"#666\" stroke-dasharray=\"5 4\"/>"
-                "<text x=\"%d\" y=\"%.1f\" fill=\"#666\">interval</text>\n",
-                LEFT, y_of(&axes, interval_s), WIDTH - RIGHT, LEFT + 6,
+                "<text x=\"%d\" y=\"%.1f\" fill=\"#666\" text-anchor=\"end\">interval</text>\n",
+                LEFT, y_of(&axes, interval_s), WIDTH - RIGHT, WIDTH - RIGHT - 6,
                 y_of(&axes, interval_s) + 15);
     }
     for (size_t s = 0; s < panel->count; s++) {

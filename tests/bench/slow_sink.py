@@ -207,7 +207,7 @@ def draw(path, how, real, model, sustained, interval):
                 (MODEL, True, [row[name] and row[name] / scale if row[name] is not None else None for row in model])]
 
     panel(out, TOP, "records of a batch", both("planned"))
-    panel(out, TOP + PANEL + GAP, "the estimator's rate, records per second", both("rate"),
+    panel(out, TOP + PANEL + GAP, "rate in force, records per second", both("rate"),
           (sustained, "what the sink sustains"))
     panel(out, TOP + 2 * (PANEL + GAP), "scheduling delay, seconds", both("scheduling_ms", 1000),
           (interval / 1000, "interval"))

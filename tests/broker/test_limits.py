@@ -1,5 +1,7 @@
 """A batch takes what the limits say, to the record."""
 
+import time
+
 
 def takes(job):
     """{input partition: [records of each batch]} in the order of batches."""
@@ -36,6 +38,20 @@ def test_a_cap_of_one_partition_alone(new_job):
     assert found[f"{topic}/0"] == [200] * 5 + [0] * 5
     assert found[f"{topic}/1"] == [100] * 10
     assert found[f"{topic}/2"] == [200] * 5 + [0] * 5
+
+
+def test_with_interval_0_a_low_cap_lets_its_records_through_without_a_minimum_too(new_job):
+    """A batch every few ms is worth less than a record: it waits until it is worth one."""
+    job = new_job(settings={"batch.interval.ms": 0, "rate.min.per.partition": 0})
+    topic = f"{job.name}-in"
+    job.service.settings["rate.max.per.partition"] = f"{topic}:0=2,{topic}:1=2,*=1000"
+    job.feed(6, topics={topic: [0, 1]}, style="plain")
+    job.service.start()
+    began = time.monotonic()
+    job.await_relayed(6)
+    assert time.monotonic() - began > 0.5    # three records of each at 2 a second, the first at once
+    job.service.stop()
+    job.assert_exactly_once(6)
 
 
 def test_batch_max_records_is_split_by_what_is_there(new_job, topics):
