@@ -28,11 +28,10 @@ enum {
     TROUBLE_BYTES_MAX = 768,
     UNKNOWN_PARTITIONS = 4,
     KIB = 1024,
-    FETCH_KIB_MIN = 64,   /* of one partition in one answer */
-    FETCH_KIB_MAX = 1024, /* more doesn't make it faster */
-    QUEUE_KIB_MIN = 64,   /* of one partition */
-    RECORD_COST = 512,    /* what librdkafka keeps beside a record's bytes */
-    SENT_COST = 768,      /* and of one on its way, measured */
+    FETCH_KIB_MIN = 64,  /* of one partition in one answer */
+    FETCH_KIB_MAX = 256, /* more doesn't make it faster */
+    ANSWER_KIB_MAX = 1024,
+    RECORD_COST = 512, /* what librdkafka keeps beside a record's bytes */
     SOCKET_TIMEOUT_MS_MAX = 300000,
     SOCKET_TIMEOUT_MS_MIN = 1000,
 };
@@ -67,6 +66,11 @@ static const struct setting FOR_CONSUMERS[] = {
 static const struct setting FOR_SINK[] = {
     {"batch.num.messages", "100000"},
     {"linger.ms", "5"},
+    {"queue.buffering.max.kbytes", "2147483647"},
+    {"queue.buffering.max.messages", "10000000"},
+    /* A request's buffer is allocated for copies of so much of each queued record, sent with it or
+     * not: with librdkafka's 65535 that is the whole queue once more, and holes in the heap. */
+    {"message.copy.max.bytes", "4096"},
     {"max.in.flight.requests.per.connection", "1"}, /* R1: see below */
     {NULL, NULL},
 };
@@ -264,23 +268,35 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* A quarter of the memory is for what was fetched and not taken yet, over all partitions. Records
- * cost more than their bytes, so their number is bounded too; a partition stops fetching at either
- * bound and goes over it by one answer. */
-static bool set_consumer_sizes(rd_kafka_conf_t *conf, const struct config *config,
-                               uint32_t partitions, struct err *err)
+struct client_fetch client_fetch_sizes(const struct config *config, uint32_t partitions)
 {
     int64_t all = config->memory_max_bytes / 4;
     int64_t share = all / (int64_t)(partitions > 0 ? partitions : UNKNOWN_PARTITIONS);
-    int64_t fetch = clamp(share / 4, FETCH_KIB_MIN * KIB, FETCH_KIB_MAX * KIB);
-    int64_t queue = clamp(share / 2, QUEUE_KIB_MIN * KIB, all > 0 ? all : QUEUE_KIB_MIN * KIB);
-    int64_t answer = clamp(all / 2, FETCH_KIB_MIN * KIB, 4 * FETCH_KIB_MAX * KIB);
 
-    return set_number(conf, "fetch.message.max.bytes", fetch, err) &&
-           set_number(conf, "message.max.bytes", answer < 1000000 ? answer : 1000000, err) &&
-           set_number(conf, "fetch.max.bytes", answer, err) &&
-           set_number(conf, "queued.max.messages.kbytes", queue / KIB, err) &&
-           set_number(conf, "queued.min.messages", clamp(queue / RECORD_COST, 100, 10000000), err);
+    return (struct client_fetch){
+        .all = all,
+        .part = clamp(share / 4, FETCH_KIB_MIN * KIB, FETCH_KIB_MAX * KIB),
+        .queue = clamp(share / 2, FETCH_KIB_MIN * KIB, all > 0 ? all : FETCH_KIB_MIN * KIB),
+        .answer = clamp(all / 2, FETCH_KIB_MIN * KIB, 4 * FETCH_KIB_MAX * KIB),
+    };
+}
+
+/* Records cost more than their bytes, so their number is bounded too; a partition stops fetching at
+ * either bound and goes over it by one answer. An answer stays in memory until the last of its
+ * records is acknowledged. */
+static bool set_consumer_sizes(rd_kafka_conf_t *conf, const struct config *config,
+                               uint32_t partitions, struct err *err)
+{
+    struct client_fetch size = client_fetch_sizes(config, partitions);
+
+    return set_number(conf, "fetch.message.max.bytes", size.part, err) &&
+           /* of an answer it may not be more; a consumer has no other use for it */
+           set_number(conf, "message.max.bytes", size.answer < 1000000 ? size.answer : 1000000,
+                      err) &&
+           set_number(conf, "fetch.max.bytes", size.answer, err) &&
+           set_number(conf, "queued.max.messages.kbytes", size.queue / KIB, err) &&
+           set_number(conf, "queued.min.messages", clamp(size.queue / RECORD_COST, 100, 10000000),
+                      err);
 }
 
 static bool set_consumer(rd_kafka_conf_t *conf, const struct config *config,
@@ -300,17 +316,16 @@ static bool set_consumer(rd_kafka_conf_t *conf, const struct config *config,
            set_number(conf, "max.poll.interval.ms", config->max_poll_interval_ms, err);
 }
 
-/* Half of the memory is for records on their way; of a small one most is what is kept beside it:
- * the message that came, the one that goes, its headers. Their bytes have half of that. */
-static bool set_sink(rd_kafka_conf_t *conf, const struct config *config,
-                     const struct client_options *options, struct err *err)
+int64_t client_sink_bytes(const struct config *config)
 {
-    int64_t queue = clamp(config->memory_max_bytes / 4, 1024 * KIB, INT64_C(2147483647) * KIB);
-    int64_t messages = clamp(config->memory_max_bytes / 2 / SENT_COST, 1000, 10000000);
+    return config->memory_max_bytes / 2;
+}
 
+/* sink.c counts what is on its way. librdkafka's own bounds are out of the way: a record that is
+ * larger than them could never be sent. */
+static bool set_sink(rd_kafka_conf_t *conf, const struct client_options *options, struct err *err)
+{
     return set_all(conf, FOR_SINK, err) &&
-           set_number(conf, "queue.buffering.max.kbytes", queue / KIB, err) &&
-           set_number(conf, "queue.buffering.max.messages", messages, err) &&
            (options->batch_bytes_max == 0 ||
             set_number(conf, "batch.size", (int64_t)options->batch_bytes_max, err));
 }
@@ -415,7 +430,7 @@ static bool set_everything(rd_kafka_conf_t *conf, const struct config *config,
         !set_number(conf, "socket.timeout.ms", socket_ms, err)) {
         return false;
     }
-    if (is_producer(purpose) && !set_sink(conf, config, options, err)) {
+    if (is_producer(purpose) && !set_sink(conf, options, err)) {
         return false;
     }
     if (!is_producer(purpose) && purpose != CLIENT_ASK &&

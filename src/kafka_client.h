@@ -37,6 +37,22 @@ struct client_options {
     atomic_bool *tainted;
 };
 
+/* How memory.max.bytes is divided: a quarter is for what was fetched and not taken yet, half for
+ * what is on its way to the outputs; the rest is what an answer, a request and the allocator take
+ * on top. */
+struct client_fetch {
+    int64_t answer; /* the most that a broker sends at once, unless one record is larger */
+    int64_t part;   /* and of one partition */
+    int64_t queue;  /* a partition with so much in its queue isn't asked for more */
+    int64_t all;    /* over all queues */
+};
+
+/* `partitions`: how many are read, 0 = unknown. */
+struct client_fetch client_fetch_sizes(const struct config *config, uint32_t partitions);
+
+/* The most that is on its way to the outputs, with what is kept beside the records. */
+int64_t client_sink_bytes(const struct config *config);
+
 /* Doesn't wait for a broker. A setting that librdkafka refuses is ERR_SETTINGS and names it. */
 MUST_CHECK bool client_new(const struct config *config, const struct client_options *options,
                            rd_kafka_t **client_out, struct err *err);

@@ -19,7 +19,8 @@ enum {
     ARENAS_MAX = 2,
     TRIM_BYTES = 1 << 20,
     /* above the size of a request or an answer, which come and go all the time */
-    MAP_BYTES = 8 << 20,
+    /* Answers and requests are of many sizes, and would leave holes in the heap. */
+    MAP_BYTES = 256 << 10,
 };
 
 static int fail(const struct err *err)

@@ -38,6 +38,8 @@ enum {
     FATAL_ROUNDS_MAX = 20,
     FLUSH_SLICE_MS = 50,
     SUSPECTS_MAX = 100000,
+    RECORD_COST = 640, /* the message that came, the one that goes, its headers: measured */
+    COPIED_MAX = 4096, /* librdkafka copies smaller ones (message.copy.max.bytes) */
 };
 
 /* An output topic of this producer. */
@@ -60,6 +62,8 @@ struct sink {
     size_t topic_count;
     size_t last_topic; /* the topic of the last record: most go to the same */
     uint64_t in_flight;
+    uint64_t held; /* bytes of what is in flight, with what is kept beside a record */
+    uint64_t held_max;
     uint64_t unknown; /* outcomes that no answer tells */
     bool broken;
     bool by_content; /* the first trouble was a refusal for content */
@@ -68,6 +72,29 @@ struct sink {
     size_t suspect_count;
     atomic_bool tainted; /* set by broker threads */
 };
+
+/* What a record takes until it is acknowledged. A small one is copied into its request. */
+static uint64_t cost_of(size_t key_size, size_t value_size, const rd_kafka_headers_t *headers)
+{
+    uint64_t bytes = key_size + value_size;
+    const char *name;
+    const void *value;
+    size_t size;
+
+    for (size_t i = 0;
+         headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value, &size) == 0; i++) {
+        bytes += strlen(name) + size;
+    }
+    return RECORD_COST + (bytes <= COPIED_MAX ? 2 * bytes : bytes);
+}
+
+static uint64_t cost_of_sent(const rd_kafka_message_t *message)
+{
+    rd_kafka_headers_t *headers = NULL;
+
+    rd_kafka_message_headers(message, &headers); /* without any it stays NULL */
+    return cost_of(message->key_len, message->len, headers);
+}
 
 /* What no new producer changes. */
 static bool is_forbidden(rd_kafka_resp_err_t code)
@@ -158,6 +185,7 @@ static void on_delivered(rd_kafka_t *producer, const rd_kafka_message_t *message
     assert(sink->in_flight > 0);
     assert(message->partition >= 0 && message->partition < topic->partitions);
     sink->in_flight--;
+    sink->held -= cost_of_sent(message);
     output = topic->outputs[message->partition];
     sink->owner.origin(sink->owner.arg, cookie, &origin);
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -198,6 +226,7 @@ bool sink_new(const struct sink_options *options, struct sink **sink_out, struct
 
     sink->fd = -1;
     sink->outputs = options->outputs;
+    sink->held_max = (uint64_t)client_sink_bytes(options->config);
     if (!client_new(options->config, &client, &sink->producer, err)) {
         sink_free(sink);
         return err_wrap(err, "cannot make the producer");
@@ -349,7 +378,7 @@ static rd_kafka_error_t *produce(struct sink *sink, struct sink_record *record)
          .u.mem = {.ptr = (void *)(uintptr_t)record->key, .size = record->key_size}},
         {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = record->timestamp_ms},
         {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = record->cookie},
-        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = put_headers(record)}, /* last */
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = record->headers}, /* last */
     };
     size_t count = sizeof(fields) / sizeof(fields[0]);
 
@@ -378,12 +407,17 @@ enum sink_answer sink_add(struct sink *sink, struct sink_record *record, struct 
     const struct output *place = &sink->outputs->items[record->output];
     rd_kafka_error_t *error;
     enum sink_answer answer;
+    uint64_t cost;
 
     if (sink->broken) {
         *err = sink->trouble;
         return SINK_BROKEN;
     }
     assert(place->fenced && sink->delivered != NULL);
+    cost = cost_of(record->key_size, record->value_size, put_headers(record));
+    if (sink->in_flight > 0 && sink->held + cost > sink->held_max) {
+        return SINK_FULL; /* one that is larger than all there is goes alone */
+    }
 #ifndef ONCESINK_RDKAFKA_TIMESTAMP_ZERO
     if (record->timestamp_ms == 0) {
         return refuse(place, "this build's librdkafka can't send a timestamp of 0", err);
@@ -393,6 +427,7 @@ enum sink_answer sink_add(struct sink *sink, struct sink_record *record, struct 
     if (error == NULL) {
         record->headers = NULL;
         sink->in_flight++;
+        sink->held += cost;
         return SINK_TAKEN;
     }
     if (rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
