@@ -26,9 +26,9 @@ enum {
     DESTROY_MS_MAX = 30000,
     TROUBLE_LOG_EVERY_MS = 30000,
     TROUBLE_BYTES_MAX = 768,
-    UNKNOWN_PARTITIONS = 4,
+    UNKNOWN_PARTITIONS = 8,
     KIB = 1024,
-    FETCH_KIB_MIN = 64,  /* of one partition in one answer */
+    FETCH_KIB_MIN = 32,  /* of one partition in one answer */
     FETCH_KIB_MAX = 256, /* more doesn't make it faster */
     ANSWER_KIB_MAX = 1024,
     RECORD_COST = 512, /* what librdkafka keeps beside a record's bytes */
@@ -274,7 +274,7 @@ struct client_fetch client_fetch_sizes(const struct config *config, uint32_t par
     int64_t share = all / (int64_t)(partitions > 0 ? partitions : UNKNOWN_PARTITIONS);
 
     return (struct client_fetch){
-        .all = all,
+        .all = all + all / 2,
         .part = clamp(share / 4, FETCH_KIB_MIN * KIB, FETCH_KIB_MAX * KIB),
         .queue = clamp(share / 2, FETCH_KIB_MIN * KIB, all > 0 ? all : FETCH_KIB_MIN * KIB),
         .answer = clamp(all / 2, FETCH_KIB_MIN * KIB, 4 * FETCH_KIB_MAX * KIB),

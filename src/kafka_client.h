@@ -37,14 +37,14 @@ struct client_options {
     atomic_bool *tainted;
 };
 
-/* How memory.max.bytes is divided: a quarter is for what was fetched and not taken yet, half for
- * what is on its way to the outputs; the rest is what an answer, a request and the allocator take
- * on top. */
+/* How memory.max.bytes is divided: three eighths are for what was fetched and not taken yet, half
+ * for what is on its way to the outputs; the rest, and some more, is what an answer, a request and
+ * the allocator take on top. */
 struct client_fetch {
     int64_t answer; /* the most that a broker sends at once, unless one record is larger */
     int64_t part;   /* and of one partition */
     int64_t queue;  /* a partition with so much in its queue isn't asked for more */
-    int64_t all;    /* over all queues */
+    int64_t all;    /* over all queues, with what a message takes beside its bytes */
 };
 
 /* `partitions`: how many are read, 0 = unknown. */

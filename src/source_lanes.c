@@ -90,6 +90,9 @@ static void move(struct source *source, size_t at, struct source_lane *lane)
     new->next = new->seen = old->next;
     new->epoch = old->epoch;
     new->wanted = old->wanted;
+    new->waiting = old->waiting;
+    new->tried = old->tried;
+    old->waiting = false;
     new->tries = old->tries;
     new->probe = old->probe; /* what it asks is about the log, not about who reads it */
     old->probe = NULL;

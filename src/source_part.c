@@ -26,6 +26,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { MESSAGE_COST = 400 }; /* what a message takes beside its bytes, which are the answer's */
+
 /* ── making and freeing ──────────────────────────────────────────────────────────────────────── */
 
 struct source_part *source_part_new(struct source_lane *lane, const char *topic, int32_t partition,
@@ -111,6 +113,7 @@ void source_part_restart(struct source_part *part, int64_t offset)
     part->next = part->seen = offset;
     part->gone_ms = part->idle_ms = 0;
     part->trouble = SOURCE_FINE;
+    part->waiting = false;
 }
 
 void source_part_leave(struct source_part *part)
@@ -118,6 +121,17 @@ void source_part_leave(struct source_part *part)
     drop_kept(part);
     part->position_old |= part->assigned;
     part->assigned = false;
+}
+
+void source_part_wait(struct source_part *part, int64_t offset)
+{
+    assert(!part->assigned);
+    drop_kept(part);
+    part->event = -1;
+    part->next = part->seen = offset;
+    part->gone_ms = part->idle_ms = 0;
+    part->trouble = SOURCE_FINE;
+    part->waiting = true;
 }
 
 bool source_part_near_end(const struct source_part *part, int64_t near)
@@ -305,6 +319,10 @@ static bool take_fetched(struct source_part *part, int fd, int64_t until,
         return true;
     }
     part->idle_ms = 0;
+    part->took_count = (size_t)count;
+    for (ssize_t i = 0; i < count; i++) {
+        part->took += MESSAGE_COST + (int64_t)(messages[i]->len + messages[i]->key_len);
+    }
     return sort_out(part, until, messages, (size_t)count, below_out, again_out, err);
 }
 
@@ -316,6 +334,8 @@ bool source_part_take(struct source_part *part, int fd, int64_t until,
     size_t fetched = 0;
 
     *again_out = false;
+    part->took = 0;
+    part->took_count = 0;
     if (count < max && !source_part_done(part, until) && part->trouble == SOURCE_FINE) {
         if (!take_fetched(part, fd, until, messages + count, max - count, &fetched, again_out,
                           err)) {

@@ -18,6 +18,8 @@ struct source_part {
     rd_kafka_topic_partition_list_t *self; /* it alone: for asking the position */
     bool assigned;
     bool wanted;               /* a range of the batch is of it */
+    bool waiting;              /* wanted, and to be assigned at `next` when there is room */
+    bool tried;                /* it has been assigned in this batch */
     bool position_old;         /* the position may be that of an earlier assignment */
     int64_t event;             /* the highest position that an event explains; −1 = none */
     int64_t next;              /* first offset not handed out */
@@ -25,6 +27,8 @@ struct source_part {
     int32_t epoch;             /* of the last record handed out */
     rd_kafka_message_t **kept; /* taken and not handed out: kept[kept_at … kept_count) */
     size_t kept_at, kept_count, kept_room;
+    int64_t took; /* what left the queue in the last taking, and what is kept beside it */
+    size_t took_count;
     int64_t idle_ms; /* since when nothing comes though it is asked for; 0 = something came */
     int64_t gone_ms; /* since when the topic is reported missing; 0 = it isn't */
     struct source_probe *probe; /* asks whether there is anything; NULL = none. source_idle.c's */
@@ -48,6 +52,9 @@ void source_part_restart(struct source_part *part, int64_t offset);
 
 /* It is assigned no more: nothing is kept. */
 void source_part_leave(struct source_part *part);
+
+/* It isn't assigned, and will be at `offset` when its turn comes. */
+void source_part_wait(struct source_part *part, int64_t offset);
 
 /* As far as the last answer tells, the log ends at most `near` offsets behind `next`. */
 bool source_part_near_end(const struct source_part *part, int64_t near);

@@ -1,7 +1,7 @@
 /* The inputs, read exactly.
  *
  *     source_begin: from == where we are ──► go on with what is kept
- *                   else ──► assign at `from` (again), nothing is kept
+ *                   else ──► assign at `from` (again), nothing is kept, when there is room for it
  *     source_take:  kept ─► the partition's queue ─► below `until`: handed out │ beyond it: kept
  *
  * Each partition has a queue of its own (source_part.c), which librdkafka fills ahead within its
@@ -25,7 +25,8 @@
 enum {
     DAMAGED_TRIES = 5,
     LOG_START_MS = 2000,
-    FAR_OFFSETS = 2000, /* a range with more than this to go */
+    FAR_OFFSETS = 2000,  /* a range with more than this to go */
+    FAR_BYTES = 4 << 20, /* or with so much, by what records are like */
 };
 
 /* ── making and freeing ──────────────────────────────────────────────────────────────────────── */
@@ -42,6 +43,7 @@ static bool make(const struct config *config, enum client_purpose purpose, uint3
     if (purpose == CLIENT_INPUT && config->fetch_timeout_ms < 2 * SOURCE_STALL_MS) {
         source->stall_ms = config->fetch_timeout_ms / 2; /* before the reading is given up */
     }
+    source_window_init(source);
     source->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (source->fd < 0) {
         err_set(err, ERR_FAILED, errno, "eventfd: %s", strerror(errno));
@@ -116,7 +118,7 @@ static int64_t little(const struct source *source)
 
         far = left > far ? left : far;
     }
-    return far > FAR_OFFSETS ? far / 8 : -1;
+    return far > FAR_OFFSETS || far * source->record_bytes > FAR_BYTES ? far / 8 : -1;
 }
 
 static void leave_part(struct source_part *part)
@@ -145,6 +147,9 @@ static bool leave_done(struct source *source, struct source_part *part, struct e
 {
     int64_t near = little(source);
 
+    if (source->waiting_count > 0) {
+        return source_window_done(source, part, err);
+    }
     if (near < 0 || !part->assigned || !source_part_near_end(part, near)) {
         return true;
     }
@@ -165,7 +170,7 @@ bool source_begin(struct source *source, const struct definition *definition,
     source->range_count = count;
     source->reading = mem_grow(source->reading, count, sizeof(source->reading[0]));
     for (size_t i = 0; i < source->part_count; i++) {
-        source->parts[i]->wanted = false;
+        source->parts[i]->wanted = source->parts[i]->waiting = false;
     }
     for (size_t i = 0; i < count; i++) {
         const struct range *range = &ranges[i];
@@ -174,7 +179,8 @@ bool source_begin(struct source *source, const struct definition *definition,
 
         assert(range->from >= 0 && range->until >= range->from);
         if (!part->assigned || part->next != range->from || part->trouble != SOURCE_FINE) {
-            source_lane_enter(part->lane, part, range->from, range->leader_epoch);
+            source_lane_leave(part->lane, part);
+            source_part_wait(part, range->from);
             part->tries = 0;
         }
         part->epoch = range->leader_epoch;
@@ -183,6 +189,7 @@ bool source_begin(struct source *source, const struct definition *definition,
         source->reading[i] = part;
     }
     leave_unwanted(source);
+    source_window_begin(source);
     return source_lanes_apply(source, err);
 }
 
@@ -199,6 +206,10 @@ bool source_skip(struct source *source, size_t index, int64_t offset, struct err
     assert(index < source->range_count && offset >= part->next);
     if (offset > part->next) {
         part->epoch = -1; /* that of a record which was skipped */
+    }
+    if (part->waiting) {
+        source_part_wait(part, offset);
+        return true;
     }
     if (part->trouble != SOURCE_FINE || offset > part->seen) {
         return enter_again(part, offset, err);
@@ -255,6 +266,15 @@ static void free_messages(rd_kafka_message_t **messages, size_t count)
     }
 }
 
+static void note_size(struct source *source, const struct source_part *part)
+{
+    if (part->took_count > 0) {
+        int64_t bytes = part->took / (int64_t)part->took_count;
+
+        source->record_bytes += (bytes - source->record_bytes) / 4;
+    }
+}
+
 bool source_take(struct source *source, size_t index, rd_kafka_message_t **messages, size_t max,
                  struct source_taken *taken_out, struct err *err)
 {
@@ -268,16 +288,17 @@ bool source_take(struct source *source, size_t index, rd_kafka_message_t **messa
     if (!source_part_take(part, source->fd, until, messages, max, &taken.count, &again, err)) {
         return false;
     }
+    note_size(source, part);
     if (part->next > next) {
         part->tries = 0;
         source_idle_end_probe(source, part); /* it isn't stuck */
     }
-    if (again && !fetch_again(part, err)) {
+    if (!source_window_took(source, part, err) || (again && !fetch_again(part, err))) {
         free_messages(messages, taken.count);
         return false;
     }
     if (taken.count == 0 && !source_part_done(part, until) && part->trouble == SOURCE_FINE &&
-        !source_idle_look(source, index, &taken, err)) {
+        !part->waiting && !source_idle_look(source, index, &taken, err)) {
         return false;
     }
     taken.position = part->next;

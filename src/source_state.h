@@ -1,5 +1,5 @@
 /* What the files of the source share: source_read.c (ranges, taking), source_lanes.c (who is read
- * by which consumer), source_idle.c (when nothing comes). Nobody else includes this. Main
+ * by which consumer), source_window.c (how many at the same time), source_idle.c (when nothing comes). Nobody else includes this. Main
  * thread. */
 #ifndef SOURCE_STATE_H
 #define SOURCE_STATE_H
@@ -34,6 +34,12 @@ struct source {
     size_t range_count;
     size_t probe_count;
     int64_t stall_ms; /* when nothing has come for so long, a probe asks */
+    /* How many are read at the same time (source_window.c). */
+    int64_t fetch_all;  /* bytes, over all queues */
+    int64_t held_least; /* what a queue may hold by its bounds */
+    int64_t held_most;  /* and what one was found to hold, forgotten by and by */
+    size_t waiting_count;
+    int64_t record_bytes; /* of late, on average */
 };
 
 /* ── source_lanes.c ──────────────────────────────────────────────────────────────────────────── */
@@ -49,6 +55,26 @@ MUST_CHECK bool source_lanes_fold(struct source *source, struct err *err);
 
 /* Enters and leaves what was noted, in all lanes. */
 MUST_CHECK bool source_lanes_apply(struct source *source, struct err *err);
+
+/* ── source_window.c ─────────────────────────────────────────────────────────────────────────── */
+
+void source_window_init(struct source *source);
+
+/* The ranges of a batch are known, and those that must be entered are marked as waiting: enters as
+ * many as there is room for. To be applied. */
+void source_window_begin(struct source *source);
+
+/* part->took is new: when it is more than was ever seen others may have to wait. */
+MUST_CHECK bool source_window_took(struct source *source, struct source_part *part,
+                                   struct err *err);
+
+/* The part's range is done. */
+MUST_CHECK bool source_window_done(struct source *source, struct source_part *part,
+                                   struct err *err);
+
+/* Nothing has come for the part since part->idle_ms. */
+MUST_CHECK bool source_window_idle(struct source *source, struct source_part *part,
+                                   struct err *err);
 
 /* ── source_idle.c ───────────────────────────────────────────────────────────────────────────── */
 

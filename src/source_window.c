@@ -1,0 +1,165 @@
+/* How many partitions are read at the same time: as many as there is memory for.
+ *
+ *     ranges:  read │ read │ … │ waiting │ waiting │ …
+ *                 ▲ done: left    └─► entered
+ *
+ * A partition that is read may hold what its queue is bounded by and one answer more, however large
+ * the records in that, or what they are inflated to: what was found in the queues tells
+ * (`held_most`). When that is more than the partitions' shares, fewer are read at a time, and the
+ * others wait for their turn; a range that is done makes room. One that gets nothing (its leader is
+ * away) makes room too, once, for one that hasn't been tried in this batch. */
+#include "log.h"
+#include "source_state.h"
+#include "wait.h"
+
+enum {
+    ROTATE_MS = 1000,
+    FORGET = 16, /* after some batches like the others an outlier is forgotten */
+};
+
+void source_window_init(struct source *source)
+{
+    struct client_fetch size = client_fetch_sizes(source->config, source->partitions);
+
+    source->fetch_all = size.all;
+    source->held_least = source->held_most = size.queue + size.part;
+}
+
+static size_t room(const struct source *source)
+{
+    int64_t most = source->fetch_all / source->held_most;
+
+    return most > 1 ? (size_t)most : 1;
+}
+
+static size_t assigned(const struct source *source)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < source->lane_count; i++) {
+        count += source->lanes[i]->assigned;
+    }
+    return count;
+}
+
+static void enter_waiting(struct source *source)
+{
+    for (size_t i = 0;
+         i < source->range_count && source->waiting_count > 0 && assigned(source) < room(source);
+         i++) {
+        struct source_part *part = source->reading[i];
+
+        if (part->waiting) {
+            part->waiting = false;
+            part->tried = true;
+            source->waiting_count--;
+            source_lane_enter(part->lane, part, part->next, part->epoch);
+        }
+    }
+}
+
+static void make_wait(struct source *source, struct source_part *part)
+{
+    source_idle_end_probe(source, part);
+    source_lane_leave(part->lane, part);
+    source_part_wait(part, part->next);
+    source->waiting_count++;
+}
+
+/* Leaves as many as there are too many: first those that aren't needed now or any more, then the
+ * last of the others, but `spared`. */
+static void make_room(struct source *source, const struct source_part *spared)
+{
+    for (size_t i = 0; i < source->part_count && assigned(source) > room(source); i++) {
+        struct source_part *part = source->parts[i];
+
+        if (part->assigned && !part->wanted && part != spared) {
+            source_lane_leave(part->lane, part);
+        }
+    }
+    for (size_t i = 0; i < source->range_count && assigned(source) > room(source); i++) {
+        struct source_part *part = source->reading[i];
+
+        if (part->assigned && part != spared && source_part_done(part, source->ranges[i].until)) {
+            source_lane_leave(part->lane, part);
+        }
+    }
+    for (size_t i = source->range_count; i > 0 && assigned(source) > room(source); i--) {
+        struct source_part *part = source->reading[i - 1];
+
+        if (part->assigned && part != spared) {
+            log_debug("input %s[%d] waits for its turn: there is room for %zu", part->topic,
+                      (int)part->partition, room(source));
+            make_wait(source, part);
+        }
+    }
+}
+
+void source_window_begin(struct source *source)
+{
+    source->held_most -= (source->held_most - source->held_least) / FORGET;
+    source->waiting_count = 0;
+    for (size_t i = 0; i < source->range_count; i++) {
+        struct source_part *part = source->reading[i];
+
+        part->tried = part->assigned;
+        source->waiting_count += part->waiting ? 1 : 0;
+    }
+    for (size_t i = 0; i < source->part_count && source->waiting_count > 0 &&
+                       assigned(source) + source->waiting_count > room(source);
+         i++) {
+        struct source_part *part = source->parts[i];
+
+        if (!part->wanted) {
+            source_lane_leave(part->lane, part);
+        }
+    }
+    make_room(source, NULL);
+    enter_waiting(source);
+}
+
+bool source_window_took(struct source *source, struct source_part *part, struct err *err)
+{
+    if (part->took <= source->held_most) {
+        return true;
+    }
+    source->held_most = part->took;
+    make_room(source, part);
+    return source_lanes_apply(source, err);
+}
+
+bool source_window_done(struct source *source, struct source_part *part, struct err *err)
+{
+    if (source->waiting_count == 0) {
+        return true;
+    }
+    if (part->waiting) {
+        part->waiting = false; /* an empty range */
+        source->waiting_count--;
+    }
+    source_lane_leave(part->lane, part);
+    enter_waiting(source);
+    return source_lanes_apply(source, err);
+}
+
+bool source_window_idle(struct source *source, struct source_part *part, struct err *err)
+{
+    if (source->waiting_count == 0 || wait_now_ms() - part->idle_ms < ROTATE_MS) {
+        return true;
+    }
+    for (size_t i = 0; i < source->range_count; i++) {
+        struct source_part *next = source->reading[i];
+
+        if (next->waiting && !next->tried) {
+            log_debug("input %s[%d] gets nothing and makes room", part->topic,
+                      (int)part->partition);
+            make_wait(source, part);
+            next->waiting = false;
+            next->tried = true;
+            source->waiting_count--;
+            source_lane_enter(next->lane, next, next->next, next->epoch);
+            return source_lanes_apply(source, err);
+        }
+    }
+    return true;
+}
