@@ -134,6 +134,15 @@ static void the_cap_cuts_the_ranges_and_says_so(void **unused)
     assert_int_equal(batch.ranges[0].until, 100);
     assert_int_equal(batch.ranges[1].until, 60);
     assert_int_equal(batch.limited_by, LIMITED_CAP);
+    assert_true(batch.rate < 0.5);
+    free_plan(&batch);
+    batch = (struct batch){.definition = definition_of(PARTITIONER_SAME)};
+    split.backpressure = true; /* a rate is told although the caps cut first */
+    split.rate = 5000;
+    batch_plan(&split, 1, inputs, 2, &outputs, &batch);
+    assert_int_equal(batch.ranges[0].until, 100);
+    assert_int_equal(batch.limited_by, LIMITED_CAP);
+    assert_true(batch.rate > 4999.5 && batch.rate < 5000.5);
     free_plan(&batch);
     outputs_deinit(&outputs);
 }

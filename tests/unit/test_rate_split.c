@@ -201,6 +201,20 @@ static void each_limit_is_named_where_it_cuts(void **state)
     }
 }
 
+static void the_rate_in_force_is_the_estimator_s_or_else_the_initial_one(void **state)
+{
+    struct rate_split split = {.backpressure = true, .initial = 20, .rate = 30};
+
+    (void)state;
+    assert_int_equal(rate_split_rate(&split), 30);
+    split.rate = 0;
+    assert_int_equal(rate_split_rate(&split), 20);
+    split.initial = 0;
+    assert_int_equal(rate_split_rate(&split), 0);
+    split = (struct rate_split){.initial = 20, .rate = 30};
+    assert_int_equal(rate_split_rate(&split), 0);
+}
+
 static void the_limit_that_holds_back_most_is_named(void **state)
 {
     struct rate_split split = {.interval_ms = 1000, .backpressure = true, .rate = 100};
@@ -316,6 +330,7 @@ int main(void)
         cmocka_unit_test(a_limit_that_cuts_nothing_is_not_named),
         cmocka_unit_test(an_end_below_the_position_is_no_negative_range),
         cmocka_unit_test(each_limit_is_named_where_it_cuts),
+        cmocka_unit_test(the_rate_in_force_is_the_estimator_s_or_else_the_initial_one),
         cmocka_unit_test(the_limit_that_holds_back_most_is_named),
         cmocka_unit_test(a_cap_of_none_beside_a_positive_one_gives_the_minimum),
         cmocka_unit_test(records_max_is_shared_out_by_what_is_there),
