@@ -6,7 +6,8 @@
 
 #include <stdint.h>
 
-/* `what` must stay valid until watchdog_disarm. Not nested. */
+/* It bites after timeout_ms and a second more (which is for a process that was stopped meanwhile).
+ * `what` must stay valid until watchdog_disarm. Not nested. */
 void watchdog_arm(const char *what, int64_t timeout_ms);
 void watchdog_disarm(void);
 

@@ -80,6 +80,32 @@ static void return_in_time(void)
     hang(100);
 }
 
+/* The whole time of the call, and more, in which nothing could be done. */
+static void stand_still_in_a_call(void)
+{
+    pid_t self = getpid();
+
+    watchdog_arm("a call that could do nothing", 200);
+    if (fork() == 0) {
+        hang(600);
+        kill(self, SIGCONT);
+        _exit(0);
+    }
+    raise(SIGSTOP);
+    hang(20); /* and then it ends */
+    watchdog_disarm();
+    hang(400);
+}
+
+static void a_call_in_a_stopped_process_gets_its_time_afterwards(void **state)
+{
+    char said[SAID_MAX];
+
+    (void)state;
+    assert_int_equal(exit_code_of(stand_still_in_a_call, said), EXIT_FINE);
+    assert_string_equal(said, "");
+}
+
 static void a_call_that_hangs_ends_the_process_as_temporary(void **state)
 {
     char said[SAID_MAX];
@@ -112,6 +138,7 @@ int main(void)
         cmocka_unit_test(a_call_that_hangs_ends_the_process_as_temporary),
         cmocka_unit_test(blocked_signals_dont_keep_it_from_biting),
         cmocka_unit_test(a_call_that_returns_in_time_is_left_alone),
+        cmocka_unit_test(a_call_in_a_stopped_process_gets_its_time_afterwards),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
