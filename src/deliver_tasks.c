@@ -1,7 +1,7 @@
 /* The read tasks of the batch under way.
  *
- *     asked, for each look at a range ─► look, now and then ─► failed: a fresh consumer (source_retry)
- *                                                          ─► the batch failed: rest, then again
+ *     asked, for each look at a range ─► look, now and then ─┬─► failed: a fresh consumer
+ *                                                            └─► the batch failed: rest, then again
  *
  * Tasks that fail in the same look share a fresh consumer and an event: a dead leader of 300
  * partitions makes one of each. */
@@ -13,10 +13,11 @@
 #include "wait.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LOOK_MS = 50, NAMES_SIZE = 400, NAMED_MAX = 3 };
+enum { LOOK_MS_MIN = 50, LOOK_MS_MAX = 1000, NAMES_SIZE = 400, NOTE_SIZE = 800, NAMED_MAX = 3 };
 
 void deliver_tasks_begin(struct job *job)
 {
@@ -62,7 +63,7 @@ bool deliver_tasks_hold(const struct job *job)
            read_tasks_in(&job->tasks, READ_TASK_FAILED, NULL) > 0;
 }
 
-/* The partitions of those tasks in words: "input 'x'[1] and [4], 'y'[0] and 17 more". */
+/* The partitions of those tasks in words: "'x'[1] from offset 5, … and 17 more". */
 static void name_them(const struct job *job, const size_t *reads, size_t count, char *text,
                       size_t size)
 {
@@ -82,6 +83,34 @@ static void name_them(const struct job *job, const size_t *reads, size_t count, 
     }
 }
 
+/* ── events ────────────────────────────────────────────────────────────────────────────────────── */
+
+struct note {
+    enum ledger_event_kind kind;
+    char text[NOTE_SIZE];
+};
+
+static bool note_steps(struct job *job, void *arg, struct err *err)
+{
+    const struct note *note = arg;
+
+    return ledger_event(job->ledger, note->kind, job->batch.number, clock_wall_ms(&job->clock), err,
+                        "%s", note->text);
+}
+
+/* Waits while the disk is full: trouble with brokers must not become the end because of it. */
+__attribute__((format(printf, 4, 5))) static bool note(struct job *job, enum ledger_event_kind kind,
+                                                       struct err *err, const char *format, ...)
+{
+    struct note note = {.kind = kind};
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(note.text, sizeof(note.text), format, args);
+    va_end(args);
+    return job_transaction(job, note_steps, &note, err);
+}
+
 /* ── a failed attempt ────────────────────────────────────────────────────────────────────────── */
 
 static int64_t most_failures(const struct job *job, const size_t *reads, size_t count)
@@ -96,32 +125,29 @@ static int64_t most_failures(const struct job *job, const size_t *reads, size_t 
     return most;
 }
 
-/* Those that have failed begin again with a fresh consumer. `rested`: not because of an attempt
- * that failed just now. */
-static bool begin_again(struct job *job, bool rested, struct err *err)
+/* Those that have failed begin again with a fresh consumer. */
+static bool begin_again(struct job *job, struct err *err)
 {
     size_t *failed = job->task_some;
     size_t count = read_tasks_in(&job->tasks, READ_TASK_FAILED, failed);
+    int64_t failures = most_failures(job, failed, count);
     char names[NAMES_SIZE];
 
     if (count == 0 || !source_can_retry(job->source)) {
         return true; /* later: see deliver_tasks_hold */
     }
     name_them(job, failed, count, names, sizeof(names));
-    if (rested) {
+    if (failures == 0) {
         log_notice("batch %" PRId64 " begins again: input %s", job->batch.number, names);
     } else {
-        int64_t failures = most_failures(job, failed, count);
-
         log_warning(
             "batch %" PRId64 ": input %s: nothing came within %" PRId64 " ms (failure %" PRId64
             " of %" PRId64 " allowed); reading on with a fresh consumer",
             job->batch.number, names, job->tasks.timeout_ms, failures, job->tasks.failures_max);
-        if (!ledger_event(job->ledger, EVENT_ATTEMPT, job->batch.number, clock_wall_ms(&job->clock),
-                          err,
-                          "input %s: nothing came within %" PRId64 " ms, failure %" PRId64
-                          " of %" PRId64 "; reading on with a fresh consumer",
-                          names, job->tasks.timeout_ms, failures, job->tasks.failures_max)) {
+        if (!note(job, EVENT_ATTEMPT, err,
+                  "input %s: nothing came within %" PRId64 " ms, failure %" PRId64 " of %" PRId64
+                  "; reading on with a fresh consumer",
+                  names, job->tasks.timeout_ms, failures, job->tasks.failures_max)) {
             return false;
         }
     }
@@ -149,11 +175,10 @@ static bool batch_failed(struct job *job, struct err *err)
               " attempts (task.max.failures); the batch is kept and begins again "
               "in %" PRId64 " ms",
               job->batch.number, names, job->tasks.timeout_ms, job->tasks.failures_max, rest_ms);
-    return ledger_event(
-        job->ledger, EVENT_FAILURE, job->batch.number, clock_wall_ms(&job->clock), err,
-        "batch %" PRId64 " failed: input %s: nothing came within %" PRId64 " ms in %" PRId64
-        " attempts; kept, begins again in %" PRId64 " ms",
-        job->batch.number, names, job->tasks.timeout_ms, job->tasks.failures_max, rest_ms);
+    return note(job, EVENT_FAILURE, err,
+                "batch %" PRId64 " failed: input %s: nothing came within %" PRId64 " ms in %" PRId64
+                " attempts; kept, begins again in %" PRId64 " ms",
+                job->batch.number, names, job->tasks.timeout_ms, job->tasks.failures_max, rest_ms);
 }
 
 /* Nothing that was taken is around any more. */
@@ -163,28 +188,36 @@ static bool holds_nothing(const struct job *job)
            (job->sink == NULL || sink_in_flight(job->sink) == 0);
 }
 
+/* Not too often: those whose time is over soon after another's fail with it. */
+static int64_t look_every_ms(const struct job *job)
+{
+    int64_t some_ms = job->tasks.timeout_ms / 10;
+
+    return some_ms < LOOK_MS_MIN ? LOOK_MS_MIN : some_ms > LOOK_MS_MAX ? LOOK_MS_MAX : some_ms;
+}
+
 bool deliver_tasks_look(struct job *job, struct err *err)
 {
     int64_t now_ms = wait_now_ms();
     enum read_tasks_verdict verdict;
 
-    if (now_ms - job->tasks_looked_ms < LOOK_MS) {
-        return true;
-    }
-    job->tasks_looked_ms = now_ms;
     if (source_has_retired(job->source) && holds_nothing(job)) {
         source_tidy(job->source);
         relay_forget_topics(job->relay);
     }
+    if (now_ms - job->tasks_looked_ms < look_every_ms(job)) {
+        return true;
+    }
+    job->tasks_looked_ms = now_ms;
     verdict = read_tasks_judge(&job->tasks, now_ms);
     switch (verdict) {
     case READ_TASKS_GO_ON:
         return true;
     case READ_TASKS_EXPIRED:
-        return batch_failed(job, err) && begin_again(job, false, err);
+        return batch_failed(job, err) && begin_again(job, err);
     case READ_TASKS_FAILED:
     case READ_TASKS_RESTED:
-        return begin_again(job, verdict == READ_TASKS_RESTED, err);
+        return begin_again(job, err);
     }
     return true;
 }

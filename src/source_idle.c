@@ -2,8 +2,8 @@
  *
  * The position moves over what can't be read (transaction markers, aborted data), and a range may
  * be done by that alone. A topic may be missing. After some time (stall_ms), when the log goes on
- * beyond the range, a probe asks whether there is anything in it at all (a compacted tail). Anything else
- * is the broker's turn, and the caller's to judge how long it may take. */
+ * beyond the range, a probe asks whether there is anything in it at all (a compacted tail).
+ * Anything else is the broker's turn, and the caller's to judge how long it may take. */
 #include "log.h"
 #include "source_state.h"
 #include "wait.h"

@@ -20,8 +20,8 @@
 #include <string.h>
 
 enum {
-    FOLD_MS = 60000, /* since the last fresh lane */
-    ENDING_MAX = 8,  /* clients that end on the side */
+    FOLD_MS = 60000,
+    ENDING_MAX = 8, /* clients that end on the side */
 };
 
 bool source_lanes_open(struct source *source, struct err *err)
@@ -31,6 +31,7 @@ bool source_lanes_open(struct source *source, struct err *err)
         return false;
     }
     source->lane_count = 1;
+    source->fold_ms = FOLD_MS;
     return true;
 }
 
@@ -158,7 +159,7 @@ bool source_lanes_fold(struct source *source, struct err *err)
     size_t most = 0;
 
     if (source->lane_count == 1 || source->retired_count >= SOURCE_RETIRED_MAX ||
-        wait_now_ms() - source->failed_ms < FOLD_MS) {
+        wait_now_ms() - source->failed_ms < source->fold_ms) {
         return true;
     }
     for (size_t i = 1; i < source->lane_count; i++) {

@@ -23,6 +23,7 @@ struct source {
     struct source_lane *lanes[SOURCE_LANES_MAX + 1]; /* new partitions begin in lanes[0] */
     size_t lane_count;
     int64_t failed_ms; /* when a fresh lane was last made; 0 = never */
+    int64_t fold_ms;   /* so long after that all go back into one */
     struct source_lane *retired[SOURCE_RETIRED_MAX + SOURCE_LANES_MAX];
     size_t retired_count;
     /* By topic, partition: the one part of each that counts. Its lane may hold others, from before,

@@ -2,7 +2,7 @@
 #include "support_mock.h"
 
 #include "client_end.h"
-#include "source_read.h"
+#include "source_state.h"
 #include "wait.h"
 
 #include <poll.h>
@@ -170,6 +170,31 @@ static void consumers_stay_few_however_often_a_reading_begins_again(void **state
     source_free(reading.source);
 }
 
+static void after_a_quiet_time_one_consumer_reads_all(void **state)
+{
+    size_t some[] = {1, 2, 4};
+
+    feed_new_topic(*state, "quiet");
+    open_source(*state);
+    begin(0, 100);
+    take_all_round();
+    retry(some, 3);
+    retry(some, 1);
+    read_to_the_end();
+    assert_int_equal(reading.source->lane_count, 3);
+    begin(100, 200); /* too early */
+    read_to_the_end();
+    assert_int_equal(reading.source->lane_count, 3);
+    reading.source->fold_ms = 0;
+    begin(200, 300);
+    assert_int_equal(reading.source->lane_count, 1);
+    read_to_the_end();
+    source_tidy(reading.source);
+    begin(300, RECORDS);
+    read_to_the_end();
+    source_free(reading.source);
+}
+
 static int set_up(void **state)
 {
     *state = mock_new(2);
@@ -187,6 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readings_that_begin_again_go_on_with_the_next_record),
         cmocka_unit_test(consumers_stay_few_however_often_a_reading_begins_again),
+        cmocka_unit_test(after_a_quiet_time_one_consumer_reads_all),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
