@@ -1,5 +1,6 @@
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.apache.kafka.clients.producer.ProducerRecord;
@@ -10,6 +11,7 @@ import org.apache.kafka.common.header.internals.RecordHeader;
  * Record number i of a seed, always the same one.
  *
  * Style "plain": a binary value of the size asked for, a key out of a thousand, no headers.
+ * Style "flat": the same, with a value that compresses to next to nothing.
  * Style "mixed": every shape that must arrive unchanged: keys null, empty, binary, repeating;
  * values null, empty, binary; no headers, one, or repeated, null-valued and empty ones in order.
  * Timestamps count up from the base by one a record, so that neighbours always differ.
@@ -18,6 +20,7 @@ final class Sample {
     private final long seed;
     private final int size;
     private final boolean mixed;
+    private final boolean flat;
     private final long baseTimestamp;
 
     Sample(long seed, int size, String style, long baseTimestamp) {
@@ -25,9 +28,10 @@ final class Sample {
         this.size = Math.max(size, 16);
         this.mixed = switch (style) {
             case "mixed" -> true;
-            case "plain" -> false;
+            case "plain", "flat" -> false;
             default -> throw new IllegalArgumentException("no style '" + style + "'");
         };
+        this.flat = style.equals("flat");
         this.baseTimestamp = baseTimestamp;
     }
 
@@ -64,7 +68,11 @@ final class Sample {
     /** Sixteen text digits of the record's number, then random bytes. */
     private byte[] binary(long number, SplittableRandom random) {
         byte[] value = new byte[size];
-        random.nextBytes(value);
+        if (flat) {
+            Arrays.fill(value, (byte) 'x');
+        } else {
+            random.nextBytes(value);
+        }
         byte[] digits = text(String.format("%016x", number));
         System.arraycopy(digits, 0, value, 0, digits.length);
         return value;
