@@ -28,7 +28,8 @@ static const char DOC[] =
     "  CURRENT,.. LATEST,.. the next offset of each, and where it ends\n"
     "\n"
     "Prints ID and what each partition may give, before that is cut to what is there; or ID and "
-    "'-' where nothing limits it. Blank lines and those that begin with # are passed by.\v"
+    "'-' where nothing limits it. Blank lines and those that begin with # are passed by. "
+    "Answers leave whenever the input makes it wait.\v"
     "Example:\n"
     "  echo 'a 2000 on later -1 100 50,50,50 1,1,1 0,0,0 700,200,100' | oncesink-simulate split\n"
     "prints 'a 100,40,20'.";
