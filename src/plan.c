@@ -175,28 +175,26 @@ static void fill_plan(struct job *job, const struct rate_split *split,
     free(inputs);
 }
 
-/* Interval 0: a batch takes what the cap allows for the time since the last plan, and at least the
- * minimum. It is due only when that time is worth the minimum, and a record, or a cap per second
- * would mean nothing: each of a thousand batches a second would take one record, or none. */
+/* Interval 0: is there time enough since the last plan for a batch? */
 static bool is_worth_it(const struct job *job, int64_t now_ms)
 {
-    int64_t minimum = job->config->rate_min_per_partition;
+    int64_t smallest = 0;
     int64_t largest = 0;
 
     if (job->tick.interval_ms > 0) {
         return true;
     }
     for (size_t i = 0; i < job->inputs.count; i++) {
-        int64_t cap =
-            config_cap_of(job->config, job->inputs.items[i].topic, job->inputs.items[i].partition);
+        const struct ledger_input *input = &job->inputs.items[i];
+        int64_t cap = config_cap_of(job->config, input->topic, input->partition);
 
-        if (cap <= 0) {
-            return true; /* no cap, or one beside others that gives the minimum at any time */
+        if (cap > 0 && definition_find_input(&job->definition, input->topic) >= 0) {
+            smallest = smallest == 0 || cap < smallest ? cap : smallest;
+            largest = cap > largest ? cap : largest;
         }
-        largest = cap > largest ? cap : largest;
     }
-    return (double)(now_ms - job->planned_ms) / 1000 * (double)largest >=
-           (double)(minimum > 0 ? minimum : 1);
+    return rate_split_is_worth_it(now_ms - job->planned_ms, smallest, largest,
+                                  job->config->rate_min_per_partition);
 }
 
 static bool is_there_anything(const struct job *job)

@@ -12,6 +12,8 @@
 
 #include <assert.h>
 
+enum { SLOWEST_WAIT_MS = 1000 };
+
 static int64_t add_saturated(int64_t a, int64_t b)
 {
     int64_t sum;
@@ -145,6 +147,17 @@ bool rate_split_is_limited(const struct rate_split *split, const struct rate_sha
     struct rate rate = rate_in_force(split, shares, count);
 
     return is_limited(split, &rate, shares, count);
+}
+
+bool rate_split_is_worth_it(int64_t passed_ms, int64_t cap_smallest, int64_t cap_largest,
+                            int64_t minimum)
+{
+    double passed_s = (double)passed_ms / 1000.0;
+    double least = minimum > 0 ? (double)minimum : 1;
+
+    return cap_largest <= 0 ||
+           (passed_s * (double)cap_largest >= least &&
+            (passed_s * (double)cap_smallest >= least || passed_ms >= SLOWEST_WAIT_MS));
 }
 
 void rate_split(const struct rate_split *split, struct rate_share *shares, size_t count,

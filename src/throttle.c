@@ -51,8 +51,60 @@ bool throttle_open(struct job *job, struct err *err)
     return true;
 }
 
+/* A list of caps that leaves partitions out doesn't leave them unlimited. */
+static void warn_of_uncapped(const struct job *job)
+{
+    const char *topic = NULL;
+    int32_t partition = 0;
+    int64_t count = 0;
+
+    for (size_t i = 0; i < job->definition.input_count; i++) {
+        const struct topic_fact *fact =
+            topic_facts_find(job->facts, job->definition.inputs[i].topic);
+
+        for (int32_t p = 0; fact != NULL && p < fact->partitions; p++) {
+            if (config_cap_of(job->config, fact->topic, p) > 0) {
+                continue;
+            }
+            if (count++ == 0) {
+                topic = fact->topic;
+                partition = p;
+            }
+        }
+    }
+    if (count > 0 && has_caps(job->config)) {
+        log_warning("rate.max.per.partition leaves %" PRId64 " partitions out ('%s'[%" PRId32
+                    "] for one): beside those that have a cap "
+                    "they give rate.min.per.partition = %" PRId64
+                    " records a batch%s; *=N gives them a cap",
+                    count, topic, partition, job->config->rate_min_per_partition,
+                    job->config->backpressure ? " while there is no rate" : "");
+    }
+}
+
+/* Without a minimum a cap may come to less than a record a batch, each time. */
+static void warn_of_never(const struct job *job)
+{
+    int64_t interval_ms = job->config->batch_interval_ms;
+
+    for (size_t i = 0; i < job->config->cap_count; i++) {
+        int64_t cap = job->config->caps[i].records_per_s;
+
+        if (job->config->rate_min_per_partition == 0 && interval_ms > 0 && cap > 0 &&
+            (double)interval_ms / 1000.0 * (double)cap < 1) {
+            log_warning("a cap of %" PRId64 " records/s is less than a record in batch.interval.ms "
+                        "= %" PRId64 ", and rate.min.per.partition is 0: its partitions are never "
+                        "read",
+                        cap, interval_ms);
+            return;
+        }
+    }
+}
+
 void throttle_warn_of_caps(const struct job *job)
 {
+    warn_of_uncapped(job);
+    warn_of_never(job);
     for (size_t i = 0; i < job->config->cap_count; i++) {
         const struct config_cap *cap = &job->config->caps[i];
         const struct topic_fact *fact =

@@ -13,7 +13,8 @@ struct job;
 /* The ledger is open: loads the state, and says what a new ledger's first batch will take. */
 MUST_CHECK bool throttle_open(struct job *job, struct err *err);
 
-/* The topics' partitions are known: warns of caps for partitions that aren't there. */
+/* The inputs are known: warns of caps for partitions that aren't there, and of partitions that give
+ * next to nothing or nothing. */
 void throttle_warn_of_caps(const struct job *job);
 
 /* For a plan that begins at `started_ms`, with the estimator's state as it is then. */

@@ -128,6 +128,7 @@ def test_a_cap_for_each_partition_and_one_without_beside_them(topic, new_service
         "rate.max.per.partition": f"{topic}:0=500,{topic}:1=1150,{topic}:7=5"})
     live(service, 5)
     assert f"names '{topic}'[7], but that topic has 3 partitions" in service.log()
+    assert f"leaves 1 partitions out ('{topic}'[2] for one)" in service.log()
     for batch in replayed(rules, service):
         assert [each["until_offset"] - each["from_offset"]
                 for each in batch["ranges"].values()] == [100, 230, 2]
@@ -140,6 +141,40 @@ def test_without_an_interval_the_cap_is_for_the_time_since_the_last_plan(topic, 
     batches = replayed(rules, service)
     assert len({batch["planned"] for batch in batches}) > 3
     assert {batch["limited_by"] for batch in batches} <= {"cap", "minimum"}
+
+
+def test_without_an_interval_the_cap_of_a_slow_partition_is_kept_beside_fast_ones(
+        topic, new_service):
+    rules = Rules(0, cap={0: 20, 1: 2000})
+    service = new_service(topic, {
+        **rules.settings(), "rate.max.per.partition": f"{topic}:0=20,{topic}:1=2000"})
+    live(service, 8)
+    before = None
+    for batch in replayed(rules, service):
+        if before:
+            seconds = (batch["started_ms"] - before["started_ms"]) / 1000
+            for partition, cap in rules.cap.items():
+                each = batch["ranges"][partition]
+                assert each["until_offset"] - each["from_offset"] <= seconds * cap
+        before = batch
+
+
+def test_a_cap_that_comes_to_nothing_is_warned_of(topic, new_service):
+    service = new_service(topic, Rules(200, cap=4, minimum=0).settings())
+    service.start()
+    service.await_log("less than a record in batch.interval.ms = 200, and rate.min.per.partition is 0")
+    assert "partitions out" not in service.log()
+    service.stop()
+    assert settled(service) == 0
+
+
+def test_the_limit_in_records_holds_for_the_first_batch_too(topic, new_service):
+    rules = Rules(200, cap=100, backpressure=True, records_max=5003)
+    service = new_service(topic, rules.settings())
+    live(service, 3, delay_us=20)
+    batches = replayed(rules, service)
+    assert (batches[0]["planned"], batches[0]["limited_by"]) == (5003, "records")
+    assert batches[1]["limited_by"] == "cap"
 
 
 def test_the_rate_goes_on_under_other_parameters_and_another_interval(topic, new_service):

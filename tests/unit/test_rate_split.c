@@ -201,6 +201,31 @@ static void each_limit_is_named_where_it_cuts(void **state)
     }
 }
 
+static void without_an_interval_a_batch_waits_until_the_caps_are_worth_something(void **state)
+{
+    static const struct {
+        int64_t passed_ms, smallest, largest, minimum;
+        bool worth;
+    } CASES[] = {
+        {0, 0, 0, 1, true}, /* no cap */
+        {0, 10, 10, 1, false},     {99, 10, 10, 1, false},
+        {100, 10, 10, 1, true},    {100, 10, 10, 2, false},
+        {100, 10, 10, 0, true}, /* a record at least, also without a minimum */
+        {99, 10, 10, 0, false},    {99, 10, 5000, 1, false}, /* the slow one's cap is kept */
+        {100, 10, 5000, 1, true},  {999, 1, 5000, 50, false},
+        {1000, 1, 5000, 50, true}, /* the fast one doesn't wait for ever */
+        {1000, 10, 10, 50, false}, {5000, 10, 10, 50, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        if (rate_split_is_worth_it(CASES[i].passed_ms, CASES[i].smallest, CASES[i].largest,
+                                   CASES[i].minimum) != CASES[i].worth) {
+            fail_msg("case %zu", i);
+        }
+    }
+}
+
 static void the_rate_in_force_is_the_estimator_s_or_else_the_initial_one(void **state)
 {
     struct rate_split split = {.backpressure = true, .initial = 20, .rate = 30};
@@ -330,6 +355,7 @@ int main(void)
         cmocka_unit_test(a_limit_that_cuts_nothing_is_not_named),
         cmocka_unit_test(an_end_below_the_position_is_no_negative_range),
         cmocka_unit_test(each_limit_is_named_where_it_cuts),
+        cmocka_unit_test(without_an_interval_a_batch_waits_until_the_caps_are_worth_something),
         cmocka_unit_test(the_rate_in_force_is_the_estimator_s_or_else_the_initial_one),
         cmocka_unit_test(the_limit_that_holds_back_most_is_named),
         cmocka_unit_test(a_cap_of_none_beside_a_positive_one_gives_the_minimum),
