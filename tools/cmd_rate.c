@@ -8,6 +8,7 @@
 #include "rate_estimate.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 static const char DOC[] =
@@ -127,7 +128,10 @@ static bool answer_line(struct rate_command *command, const struct lines *in, ch
         return lines_refuse(in, err, "a batch before the first 'new': for which parameters?");
     }
     if (rate_estimate_add(&command->estimate, &command->settings, &settled)) {
-        fprintf(out, "%.17g %" PRId64 "\n", command->estimate.rate, command->estimate.published);
+        /* A NaN has a sign in print, but none that says anything. */
+        fprintf(out, "%.17g %" PRId64 "\n",
+                isnan(command->estimate.rate) ? (double)NAN : command->estimate.rate,
+                command->estimate.published);
     } else {
         fputs("-\n", out);
     }

@@ -9,6 +9,7 @@
 #include "mem.h"
 #include "sim_job.h"
 #include "sim_plot.h"
+#include "sim_print.h"
 #include "sim_summary.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@
 
 #define RUN_MS_MAX INT64_C(1000000000000000)
 
-enum { SETTINGS_MAX = 100, TAKES_WIDTH_MIN = 12 };
+enum { SETTINGS_MAX = 100 };
 
 enum run_option {
     SET = 'X',
@@ -32,7 +33,8 @@ enum run_option {
     BETWEEN = 'b',
     BATCHES = 'n',
     SECONDS = 't',
-    SVG = 'g'
+    SVG = 'g',
+    JSON = 'j'
 };
 
 static const struct argp_option OPTIONS[] = {
@@ -46,6 +48,8 @@ static const struct argp_option OPTIONS[] = {
     {"batches", BATCHES, "N", 0, "End after N batches", 0},
     {"seconds", SECONDS, "N", 0, "End after the ticks of N seconds", 0},
     {"svg", SVG, "FILE", 0, "Write a picture of batch size, rates and delays, too", 0},
+    {"json", JSON, NULL, 0,
+     "Answer in JSON, for machines: an object a line, the last is the summary", 0},
     {0}};
 
 static const char DOC[] =
@@ -72,6 +76,7 @@ struct run {
     char *settings[SETTINGS_MAX];
     size_t setting_count;
     double records_per_s;
+    bool json;
     int64_t overhead_ms, first_ms, between_ms, batches, seconds;
 
     struct config *config;
@@ -111,6 +116,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
         return 0;
     case SVG:
         run->svg_path = text;
+        return 0;
+    case JSON:
+        run->json = true;
         return 0;
     case SET:
         if (strchr(text, '=') == NULL || text[0] == '=') {
@@ -279,32 +287,15 @@ static bool open_load(struct run *run, struct err *err)
     return arrivals_open(&run->arrivals, &run->lines, err);
 }
 
-static void print_batch(const struct sim_batch *batch, size_t partitions, int width)
-{
-    char rate[24] = "-";
-    int used = 0;
-
-    printf("%10" PRId64 "  ", batch->tick_ms);
-    for (size_t i = 0; i < partitions; i++) {
-        used += printf("%s%" PRId64, i > 0 ? "," : "", batch->takes[i]);
-    }
-    if (batch->rate > 0) {
-        snprintf(rate, sizeof(rate), "%" PRId64, batch->rate);
-    }
-    printf("%*s  %10s  %-10s  %13" PRId64 "  %13" PRId64 "  %10" PRId64 "\n",
-           used < width ? width - used : 0, "", rate, LIMITED_WORDS[batch->limited],
-           batch->scheduling_ms, batch->processing_ms, batch->left);
-}
-
 static bool run_batches(struct run *run, struct err *err)
 {
     int64_t end_ms = run->seconds > 0 ? run->seconds * 1000 : RUN_MS_MAX;
-    int width = (int)(run->arrivals.partitions < 100 ? run->arrivals.partitions * 6 : 600);
+    size_t partitions = run->arrivals.partitions;
     enum sim_step step = SIM_EMPTY;
 
-    width = width < TAKES_WIDTH_MIN ? TAKES_WIDTH_MIN : width;
-    printf("%10s  %-*s  %10s  %-10s  %13s  %13s  %10s\n", "tick_ms", width, "records", "rate",
-           "limited_by", "scheduling_ms", "processing_ms", "left");
+    if (!run->json) {
+        sim_print_heading(partitions, stdout);
+    }
     while (step != SIM_END && sim_job_due_ms(&run->job) <= end_ms && !ferror(stdout) &&
            (run->batches == 0 || run->job.batches < run->batches)) {
         struct sim_batch batch;
@@ -314,7 +305,7 @@ static bool run_batches(struct run *run, struct err *err)
             return false;
         }
         if (step == SIM_BATCH) {
-            print_batch(&batch, run->arrivals.partitions, width);
+            (run->json ? sim_print_batch_json : sim_print_batch)(&batch, partitions, stdout);
             sim_summary_add(&run->summary, &batch, !run->arrivals.over);
             if (run->svg_path != NULL) {
                 plot_add(&run->plot, &batch);
@@ -356,7 +347,7 @@ static bool run_it(struct run *run, struct err *err)
     if (!run_batches(run, err) || !sim_job_backlog(&run->job, &backlog, err)) {
         return false;
     }
-    sim_summary_print(&run->summary, backlog, stdout);
+    (run->json ? sim_summary_print_json : sim_summary_print)(&run->summary, backlog, stdout);
     return run->svg_path == NULL || write_picture(run, err);
 }
 

@@ -93,20 +93,38 @@ static void print_cuts(const struct sim_summary *summary, FILE *out)
     fprintf(out, "%s\n", summary->batches > 0 ? ")" : "");
 }
 
+enum keeps_up { KEEPS_UP_UNKNOWN, KEEPS_UP_YES, KEEPS_UP_CATCHING_UP, KEEPS_UP_NO };
+
+static enum keeps_up keeps_up(const struct sim_summary *summary)
+{
+    if (summary->loaded == 0) {
+        return KEEPS_UP_UNKNOWN;
+    }
+    if (summary->left_last <= 2 * summary->records_last &&
+        summary->scheduling_last_ms < 2 * summary->interval_ms) {
+        return KEEPS_UP_YES;
+    }
+    return summary->left_last < summary->left_early ? KEEPS_UP_CATCHING_UP : KEEPS_UP_NO;
+}
+
 static void print_keeps_up(const struct sim_summary *summary, FILE *out)
 {
     fputs("keeps up:       ", out);
-    if (summary->loaded == 0) {
+    switch (keeps_up(summary)) {
+    case KEEPS_UP_UNKNOWN:
         fputs("nothing came in while it ran\n", out);
-    } else if (summary->left_last <= 2 * summary->records_last &&
-               summary->scheduling_last_ms < 2 * summary->interval_ms) {
+        break;
+    case KEEPS_UP_YES:
         fputs("yes\n", out);
-    } else if (summary->left_last < summary->left_early) {
+        break;
+    case KEEPS_UP_CATCHING_UP:
         fprintf(out, "it is catching up; %" PRId64 " records were left, at most %" PRId64 "\n",
                 summary->left_last, summary->left_most);
-    } else {
+        break;
+    case KEEPS_UP_NO:
         fprintf(out, "no; %" PRId64 " records were left, and it was %" PRId64 " ms late\n",
                 summary->left_last, summary->scheduling_last_ms);
+        break;
     }
 }
 
@@ -130,4 +148,28 @@ void sim_summary_print(const struct sim_summary *summary, int64_t backlog, FILE 
     }
     fprintf(out, "backlog at end: %" PRId64 " records\n", backlog);
     print_keeps_up(summary, out);
+}
+
+void sim_summary_print_json(const struct sim_summary *summary, int64_t backlog, FILE *out)
+{
+    static const char *const KEEPS_UP[] = {"unknown", "yes", "catching up", "no"};
+    bool settled = summary->steady.count >= STEADY_BATCHES_MIN;
+
+    fprintf(out, "{\"batches\":%" PRId64 ",\"limited_by\":{", summary->batches);
+    for (int i = 0; i < LIMITED_COUNT; i++) {
+        fprintf(out, "%s\"%s\":%" PRId64, i > 0 ? "," : "", LIMITED_WORDS[i], summary->limited[i]);
+    }
+    fprintf(out, "},\"records\":%" PRId64 ",\"ended_ms\":%" PRId64 ",\"processing_ms\":%" PRId64,
+            summary->records, summary->ended_ms, summary->processing_ms);
+    if (settled) {
+        fprintf(out, ",\"settled_rate\":%.0f,\"settled_from_batch\":%" PRId64,
+                summary->steady.sum / (double)summary->steady.count, summary->steady.first);
+    } else {
+        fputs(",\"settled_rate\":null,\"settled_from_batch\":null", out);
+    }
+    fprintf(out,
+            ",\"scheduling_max_ms\":%" PRId64 ",\"processing_max_ms\":%" PRId64
+            ",\"missed_ticks\":%" PRId64 ",\"backlog\":%" PRId64 ",\"keeps_up\":\"%s\"}\n",
+            summary->scheduling_max_ms, summary->processing_max_ms, summary->collapsed, backlog,
+            KEEPS_UP[keeps_up(summary)]);
 }

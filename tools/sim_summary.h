@@ -40,5 +40,7 @@ void sim_summary_init(struct sim_summary *summary, int64_t interval_ms);
 void sim_summary_add(struct sim_summary *summary, const struct sim_batch *batch, bool loaded);
 
 void sim_summary_print(const struct sim_summary *summary, int64_t backlog, FILE *out);
+/* As one JSON object in a line. */
+void sim_summary_print_json(const struct sim_summary *summary, int64_t backlog, FILE *out);
 
 #endif

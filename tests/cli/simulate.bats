@@ -288,6 +288,7 @@ load() { for second in $(seq "$1" "$2"); do echo "$second $3"; done; }
     [ "$(column 1)" = "100 200 300 1600 60200 60400 60600 60800 61000" ]
     [ "$(column 5)" = "0 400 800 0 0 0 0 0 0" ]
     [[ $output == *"missed ticks:   12 collapsed"* ]]
+    [[ ${lines[4]} == *" and 12 missed ticks" ]]
     [[ $output == *"scheduling 800 ms (batch 3)"* ]]
 }
 
@@ -342,6 +343,23 @@ load() { for second in $(seq "$1" "$2"); do echo "$second $3"; done; }
     complains_of "cannot open 'nowhere': "
     run_it run --config job.conf --arrivals - --speed 1 </dev/null
     complains_of "standard input has no line with arrivals"
+}
+
+@test "machines get an object a line" {
+    printf 'backpressure.enabled = true\nbackpressure.initial.rate = 100\n' >job.conf
+    load 0 20 150,10 >load
+    run_it run --config job.conf --arrivals load --speed 1000 --json
+    [ "$status" -eq 0 ]
+    python3 - "$output" <<'PYTHON'
+import json, sys
+*batches, summary = map(json.loads, sys.argv[1].splitlines())
+assert [row["batch"] for row in batches] == list(range(1, len(batches) + 1)), batches
+assert batches[0] == {"batch": 1, "tick_ms": 1000, "records": [93, 6], "rate": 100, "limited_by": "initial",
+                      "scheduling_ms": 0, "processing_ms": 99, "left": 61, "missed_ticks": 0}, batches[0]
+assert summary["batches"] == len(batches) and summary["limited_by"]["initial"] == 2, summary
+assert summary["records"] == 21 * 160 == sum(sum(row["records"]) for row in batches), summary
+assert summary["backlog"] == 0 and summary["keeps_up"] == "yes" and summary["settled_rate"] is None, summary
+PYTHON
 }
 
 @test "the end comes when it is asked for, or when nothing more is taken" {

@@ -60,6 +60,7 @@ seconds_of() {
     cmp "$source" there/lib/systemd/system/oncesinkd@.service
     [ -x there/sbin/oncesinkd ]
     [ -x there/bin/oncesink-recover ]
+    [ -x there/bin/oncesink-simulate ]
     mkdir -p sysroot/usr/lib/sysusers.d sysroot/etc
     cp there/lib/sysusers.d/oncesink.conf sysroot/usr/lib/sysusers.d/
     systemd-sysusers --root="$PWD/sysroot"
