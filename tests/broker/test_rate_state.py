@@ -102,7 +102,8 @@ def test_nothing_of_a_rate_is_kept_when_its_settling_is_lost(topic, new_service)
 
 
 def test_batch_max_records_comes_last_and_is_kept_to_the_record(topic, new_service):
-    rules = Rules(200, cap=4000, backpressure=True, initial=9001, records_max=701, minimum=3)
+    rules = Rules(200, cap=4000, backpressure=True, initial=9001, records_max=701, minimum=3,
+                  min_rate=4000)
     service = new_service(topic, rules.settings())
     live(service, 8, delay_us=20)
     batches = replayed(rules, service)
