@@ -17,10 +17,11 @@ struct plan_input {
     int64_t cap; /* records/s, 0 = none */
 };
 
-/* Fills batch->ranges (non-empty ones, in the inputs' order), batch->limited_by, batch->rate (what is
- * in force, whether it cuts or not), and batch->fences: one for each output partition that a record of the ranges can reach, at `next` of its output,
- * which must be known. batch->definition is set already. `split` says what limits it; its minimum
- * for every partition is `minimum`. An empty batch has no ranges. */
+/* Fills batch->ranges (non-empty ones, in the inputs' order), batch->limited_by, batch->rate (what
+ * is in force, whether it cuts or not), and batch->fences: one for each output partition that a
+ * record of the ranges can reach, at `next` of its output, which must be known. batch->definition
+ * is set already. `split` says what limits it; its minimum for every partition is `minimum`. An
+ * empty batch has no ranges. */
 void batch_plan(const struct rate_split *split, int64_t minimum, const struct plan_input *inputs,
                 size_t count, const struct outputs *outputs, struct batch *batch);
 

@@ -15,8 +15,8 @@ MUST_CHECK bool plan_make(struct job *job, struct err *err);
 /* Its parts, for a plan that shares a transaction with the settlement before it. */
 
 /* The plan for the due tick, with the rate's state as `estimate` by then; *made_out is false when
- * there is nothing to read, when a stop was asked for meanwhile (the plan is dropped), or when, with
- * wait_ms ≥ 0, the ends don't come within it (the tick isn't taken then). */
+ * there is nothing to read, when a stop was asked for meanwhile (the plan is dropped), or when,
+ * with wait_ms ≥ 0, the ends don't come within it (the tick isn't taken then). */
 MUST_CHECK bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wait_ms,
                              struct batch *batch, bool *made_out, struct err *err);
 

@@ -44,9 +44,9 @@ bool rate_estimate_add(struct rate_estimate *estimate,
                        const struct rate_estimate_batch *batch);
 
 /* The state that an earlier process left (this one began at `began_ms`) is older than `age_max_ms`
- * when a batch is planned at `now_ms`: not to be trusted any more. What this process has seen itself
- * never is: a batch may be longer than that age, and so may the interval, and a pause doesn't change
- * what the job can process. */
+ * when a batch is planned at `now_ms`: not to be trusted any more. What this process has seen
+ * itself never is: a batch may be longer than that age, and so may the interval, and a pause
+ * doesn't change what the job can process. */
 bool rate_estimate_is_stale(const struct rate_estimate *estimate, int64_t began_ms, int64_t now_ms,
                             int64_t age_max_ms);
 

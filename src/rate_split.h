@@ -32,12 +32,12 @@ int64_t rate_split_rate(const struct rate_split *split);
 bool rate_split_is_limited(const struct rate_split *split, const struct rate_share *shares,
                            size_t count);
 
-/* Interval 0: `passed_ms` after the last plan there is enough for another one to take. A batch takes
- * what the caps allow for that time, and at least the minimum: were it planned sooner, a cap per
- * second would mean nothing, as each of a thousand batches a second would take the minimum. So the
- * slowest partition's cap, too, is worth the minimum and a record by then; but no more than a second
- * is waited for it when another one has enough. Caps in records/s, the smallest and the largest that
- * are set; 0 = none is. */
+/* Interval 0: `passed_ms` after the last plan there is enough for another one to take. A batch
+ * takes what the caps allow for that time, and at least the minimum: were it planned sooner, a cap
+ * per second would mean nothing, as each of a thousand batches a second would take the minimum. So
+ * the slowest partition's cap, too, is worth the minimum and a record by then; but no more than a
+ * second is waited for it when another one has enough. Caps in records/s, the smallest and the
+ * largest that are set; 0 = none is. */
 bool rate_split_is_worth_it(int64_t passed_ms, int64_t cap_smallest, int64_t cap_largest,
                             int64_t minimum);
 

@@ -24,7 +24,7 @@ static bool has_caps(const struct config *config)
     return false;
 }
 
-/* "Unlimited" surprises whoever set a cap; and without one nobody expects a backlog in one batch. */
+/* "Unlimited" surprises whoever set a cap; without one nobody expects a backlog in one batch. */
 static void warn_of_first_batch(const struct job *job)
 {
     const struct config *config = job->config;

@@ -201,7 +201,8 @@ struct ledger_settlement {
 MUST_CHECK bool ledger_settle(struct ledger *ledger, const struct ledger_settlement *settlement,
                               struct err *err);
 
-/* The estimator's state as the last batch that counted left it, or as rate_estimate_init makes it. */
+/* The estimator's state as the last batch that counted left it, or as rate_estimate_init makes
+ * it. */
 MUST_CHECK bool ledger_rate_load(struct ledger *ledger, struct rate_estimate *estimate_out,
                                  struct err *err);
 
@@ -231,9 +232,9 @@ MUST_CHECK bool ledger_event(struct ledger *ledger, enum ledger_event_kind kind,
     __attribute__((format(printf, 6, 7)));
 
 /* Deletes settled batches older than the newest `keep`, a bite at a time (bounded work per call),
- * and routine events (start, stop, ticks, producer, attempt) older than as many events; between batches. A
- * few batches more than `keep` may stay (an eighth, at most 64), so that not every batch pays for
- * pruning. */
+ * and routine events (start, stop, ticks, producer, attempt) older than as many events; between
+ * batches. A few batches more than `keep` may stay (an eighth, at most 64), so that not every batch
+ * pays for pruning. */
 MUST_CHECK bool ledger_prune(struct ledger *ledger, int64_t keep, struct err *err);
 
 /* Copies the WAL into the file as far as readers allow, between batches, when it is long enough to

@@ -3,7 +3,8 @@
  * agree, and the job can go on from there.
  *
  * The world is one step: settle batch 1 and plan batch 2 in one transaction. Before: batch 1 in
- * doubt, next offset 0, no rate. After: batch 2 in doubt, next offset 100, the rate as batch 1 left it. */
+ * doubt, next offset 0, no rate. After: batch 2 in doubt, next offset 100, the rate as batch 1 left
+ * it. */
 #include "support_fault_vfs.h"
 #include "support_ledger.h"
 
@@ -273,8 +274,8 @@ static void a_failing_open_leaves_nothing_that_a_later_one_cannot_use(void **sta
     assert_true(nth > 20 && nth <= NTH_MAX);
 }
 
-/* An older ledger with a batch in doubt is brought up to date: each call fails once. It stays as old
- * as it was, or is new; then it opens, and the batch goes on. */
+/* An older ledger with a batch in doubt is brought up to date: each call fails once. It stays as
+ * old as it was, or is new; then it opens, and the batch goes on. */
 static void a_failing_migration_leaves_the_older_ledger_or_the_newer_one(void **state)
 {
     unsigned nth = 1;

@@ -1,4 +1,5 @@
-/* The estimator's state in the ledger: it comes back as it was, and goes with its batch's settling. */
+/* The estimator's state in the ledger: it comes back as it was, and goes with its batch's
+ * settling. */
 #include "support_ledger.h"
 
 #include "ledger_internal.h"
