@@ -454,7 +454,7 @@ static bool run_idempotent(struct job *job, struct err *err)
             }
             sink_flush(job->sink, FLUSH_MS);
         } else if (!moved) {
-            job_wait(job, IDLE_SLICE_MS);
+            job_wait(job, source_wait_ms(job->source, IDLE_SLICE_MS));
         }
     }
     return !failpoint("deliver-last-acked") || err_set(err, ERR_FAILED, 0, "failpoint");
@@ -477,7 +477,7 @@ static bool run_transactional(struct job *job, struct err *err)
                 return false;
             }
         } else if (!moved) {
-            job_wait(job, IDLE_SLICE_MS);
+            job_wait(job, source_wait_ms(job->source, IDLE_SLICE_MS));
         }
     }
     return true;

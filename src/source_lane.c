@@ -111,6 +111,17 @@ void source_lane_enter(struct source_lane *lane, struct source_part *part, int64
     lane->assigned++;
 }
 
+void source_lane_enter_compared(struct source_lane *lane, struct source_part *part, int64_t offset,
+                                int32_t epoch)
+{
+    if (offset == 0 || epoch < 0) {
+        source_lane_enter(lane, part, offset, epoch);
+        return;
+    }
+    source_lane_enter(lane, part, offset - 1, -1);
+    source_part_overtaken(part, offset, offset - 1, epoch);
+}
+
 void source_lane_leave(struct source_lane *lane, struct source_part *part)
 {
     if (!part->assigned) {

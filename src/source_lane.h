@@ -52,6 +52,13 @@ struct source_part *source_lane_part(struct source_lane *lane, const char *topic
 void source_lane_enter(struct source_lane *lane, struct source_part *part, int64_t offset,
                        int32_t epoch);
 
+/* The same; whether the log is the one whose record before `offset` had that epoch is compared by
+ * the part itself (source_merge.h), beginning one before: `doubt`, or SOURCE_TRUNCATED, when it
+ * isn't or can't be told. Asking the leader (source_lane_enter) takes up to a second, because
+ * librdkafka's thread of a broker that nothing else is fetched from sleeps so long. */
+void source_lane_enter_compared(struct source_lane *lane, struct source_part *part, int64_t offset,
+                                int32_t epoch);
+
 /* It isn't read any more: nothing is kept. One that isn't read stays as it is. */
 void source_lane_leave(struct source_lane *lane, struct source_part *part);
 

@@ -99,7 +99,7 @@ static void move(struct source *source, size_t at, struct source_lane *lane)
     old->probe = NULL;
     if (assigned) {
         source_lane_expect(lane, new->topic);
-        source_lane_enter(lane, new, old->next, old->epoch);
+        source_lane_enter_compared(lane, new, old->next, old->epoch);
         new->gone_ms = old->gone_ms; /* a fresh consumer doesn't bring a topic back */
     }
     replace(source, old, new);
@@ -212,6 +212,14 @@ bool source_retry(struct source *source, const size_t *indexes, size_t count, st
         }
     }
     return source_lanes_apply(source, err);
+}
+
+void source_lanes_retire(struct source *source, struct source_lane *lane)
+{
+    if (lane != NULL) {
+        assert(source->retired_count < SOURCE_RETIRED_MAX + SOURCE_LANES_MAX);
+        source->retired[source->retired_count++] = lane;
+    }
 }
 
 bool source_has_retired(const struct source *source)

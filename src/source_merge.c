@@ -20,7 +20,7 @@ enum merge_verdict source_merge_judge(struct source_merge *merge, int64_t next, 
     assert(merge->last < next);
     if (merge->last >= 0 && offset >= merge->last) {
         if (merge->epoch >= 0 && epoch >= 0 && merge->epoch != epoch) {
-            return MERGE_DOUBT;
+            return offset == merge->last ? MERGE_OTHER : MERGE_DOUBT;
         }
         source_merge_reset(merge);
     }

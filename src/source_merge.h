@@ -8,11 +8,13 @@
  * records of a log that is gone while the other, further behind, goes on in the new one and never
  * notices: its client compares leader epochs only where it has been itself. So a reader that was
  * overtaken has to meet the last record that the other handed out, with the same leader epoch, or to
- * go on in that very epoch (offsets are written once in an epoch). Else its stream is in doubt: it
- * has to begin again behind the last record handed out, with its epoch, and the client compares.
- * An unknown epoch (−1: old formats) is equal to any.
+ * go on in that very epoch (offsets are written once in an epoch). A record of that offset with
+ * another epoch is of another log; where none is left of that offset (a marker, compaction) and the
+ * next is of another epoch, its stream is in doubt: it has to begin again behind the last record
+ * handed out, with its epoch, and the client asks the leader. An unknown epoch (−1: old formats) is
+ * equal to any.
  *
- * Pure. */
+ * So one reader that begins anew can be compared with what was read before, too. Pure. */
 #ifndef SOURCE_MERGE_H
 #define SOURCE_MERGE_H
 
@@ -28,7 +30,8 @@ struct source_merge {
 enum merge_verdict {
     MERGE_TAKE,  /* the next record */
     MERGE_DROP,  /* had already */
-    MERGE_DOUBT, /* maybe of another log: begin again */
+    MERGE_OTHER, /* another log: the record of that offset has another epoch */
+    MERGE_DOUBT, /* maybe of another log */
 };
 
 /* The reader begins where the other is, its client compares the epoch: nothing to meet. */

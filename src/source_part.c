@@ -111,6 +111,8 @@ void source_part_restart(struct source_part *part, int64_t offset)
     part->assigned = true;
     part->event = -1;
     part->next = part->seen = offset;
+    part->doubt = false;
+    source_merge_reset(&part->merge);
     part->gone_ms = part->idle_ms = 0;
     part->trouble = SOURCE_FINE;
     part->waiting = false;
@@ -131,6 +133,8 @@ void source_part_wait(struct source_part *part, int64_t offset)
     part->next = part->seen = offset;
     part->gone_ms = part->idle_ms = 0;
     part->trouble = SOURCE_FINE;
+    part->doubt = false;
+    source_merge_reset(&part->merge);
     part->waiting = true;
 }
 
@@ -151,6 +155,18 @@ void source_part_skip(struct source_part *part, int64_t offset)
         rd_kafka_message_destroy(part->kept[part->kept_at++]);
     }
     part->next = offset;
+}
+
+void source_part_overtaken(struct source_part *part, int64_t next, int64_t last, int32_t epoch)
+{
+    assert(last < next && next > part->next);
+    if (next > part->seen) {
+        source_merge_overtaken(&part->merge, last, epoch);
+        part->seen = next;
+    }
+    source_part_skip(part, next);
+    part->epoch = epoch;
+    part->idle_ms = 0; /* it isn't this one that is waited for */
 }
 
 bool source_part_done(const struct source_part *part, int64_t until)
@@ -212,6 +228,16 @@ static void note_trouble(struct source_part *part, const char *text)
     snprintf(part->text, sizeof(part->text), "%s", text);
 }
 
+/* Nothing readable stands below `offset`: by the end of the partition, or by the position. */
+static void follow(struct source_part *part, int64_t offset)
+{
+    if (offset > part->seen && !source_merge_is_met(&part->merge)) {
+        part->doubt = true;
+    } else if (offset > part->seen) {
+        part->seen = offset;
+    }
+}
+
 /* An event in the queue: *over_out when what stands behind it must not be used, *again_out when it
  * must be fetched again because it couldn't be decoded: librdkafka would go on behind it. */
 static bool take_event(struct source_part *part, const rd_kafka_message_t *event, bool *over_out,
@@ -224,9 +250,7 @@ static bool take_event(struct source_part *part, const rd_kafka_message_t *event
         part->event = event->offset + 1;
     }
     if (event->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        if (event->offset > part->seen) {
-            part->seen = event->offset;
-        }
+        follow(part, event->offset);
         part->gone_ms = 0;
         return true;
     }
@@ -253,6 +277,33 @@ static bool take_event(struct source_part *part, const rd_kafka_message_t *event
     return true;
 }
 
+/* Below `seen`: had before, as in a batch fetched anew, or by another reader. */
+static bool is_new(struct source_part *part, const rd_kafka_message_t *message)
+{
+    if (source_merge_is_met(&part->merge)) {
+        return message->offset >= part->seen;
+    }
+    switch (source_merge_judge(&part->merge, part->seen, message->offset,
+                               rd_kafka_message_leader_epoch(message))) {
+    case MERGE_TAKE:
+        return true;
+    case MERGE_DROP:
+        return false;
+    case MERGE_OTHER:
+        part->trouble = SOURCE_TRUNCATED;
+        part->diverged = DIVERGED_SURE;
+        snprintf(part->text, sizeof(part->text),
+                 "the record at %" PRId64 " has leader epoch %" PRId32
+                 ", that read before had %" PRId32,
+                 message->offset, rd_kafka_message_leader_epoch(message), part->merge.epoch);
+        return false;
+    case MERGE_DOUBT:
+        part->doubt = true;
+        return false;
+    }
+    return false;
+}
+
 /* Sorts `count` fetched messages: those below `until` stay at the array's beginning, the rest is
  * kept. */
 static bool sort_out(struct source_part *part, int64_t until, rd_kafka_message_t **messages,
@@ -270,9 +321,9 @@ static bool sort_out(struct source_part *part, int64_t until, rd_kafka_message_t
             handed_out(part, messages, below);
             fine = take_event(part, message, &over, again_out, err);
         }
-        if (event || over || !fine || message->offset < part->seen) {
-            rd_kafka_message_destroy(
-                message); /* below `seen`: had before, as in a batch fetched anew */
+        if (event || over || !fine || part->doubt || part->trouble != SOURCE_FINE ||
+            !is_new(part, message)) {
+            rd_kafka_message_destroy(message);
             continue;
         }
         part->seen = message->offset + 1;
@@ -305,25 +356,35 @@ static bool take_fetched(struct source_part *part, int fd, int64_t until,
                          bool *again_out, struct err *err)
 {
     ssize_t count;
+    int64_t seen;
 
     *below_out = 0;
     if (part->position_old) {
         source_part_look(part); /* before anything of the new assignment moves it */
     }
-    count = rd_kafka_consume_batch_queue(part->queue, 0, messages, max);
-    if (count == 0) {
-        drain(fd); /* then look once more: what comes from now on is told again */
+    do {
+        seen = part->seen;
         count = rd_kafka_consume_batch_queue(part->queue, 0, messages, max);
-    }
-    if (count <= 0) {
-        return true;
-    }
-    part->idle_ms = 0;
-    part->took_count = (size_t)count;
-    for (ssize_t i = 0; i < count; i++) {
-        part->took += MESSAGE_COST + (int64_t)(messages[i]->len + messages[i]->key_len);
-    }
-    return sort_out(part, until, messages, (size_t)count, below_out, again_out, err);
+        if (count == 0) {
+            drain(fd); /* then look once more: what comes from now on is told again */
+            count = rd_kafka_consume_batch_queue(part->queue, 0, messages, max);
+        }
+        if (count <= 0) {
+            return true;
+        }
+        part->idle_ms = 0;
+        part->took_count += (size_t)count;
+        for (ssize_t i = 0; i < count; i++) {
+            part->took += MESSAGE_COST + (int64_t)(messages[i]->len + messages[i]->key_len);
+        }
+        if (!sort_out(part, until, messages, (size_t)count, below_out, again_out, err)) {
+            return false;
+        }
+        /* Nothing but what another reader has brought already: what is behind it? Nobody tells that
+         * the queue isn't empty. */
+    } while (*below_out == 0 && part->seen == seen && !*again_out && !part->doubt &&
+             part->trouble == SOURCE_FINE);
+    return true;
 }
 
 bool source_part_take(struct source_part *part, int fd, int64_t until,
@@ -336,7 +397,8 @@ bool source_part_take(struct source_part *part, int fd, int64_t until,
     *again_out = false;
     part->took = 0;
     part->took_count = 0;
-    if (count < max && !source_part_done(part, until) && part->trouble == SOURCE_FINE) {
+    if (count < max && !source_part_done(part, until) && part->trouble == SOURCE_FINE &&
+        !part->doubt) {
         if (!take_fetched(part, fd, until, messages + count, max - count, &fetched, again_out,
                           err)) {
             drop(messages, count); /* the caller gets nothing along with an error */
@@ -356,7 +418,7 @@ void source_part_look(struct source_part *part)
     if (part->position_old) {
         part->position_old = position >= 0;
     } else if (position > part->seen && position != part->event) {
-        part->seen = position;
+        follow(part, position);
         part->idle_ms = 0;
     }
 }

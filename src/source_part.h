@@ -4,10 +4,16 @@
 #define SOURCE_PART_H
 
 #include "err.h"
+#include "source_merge.h"
 #include "source_read.h"
 
 struct source_lane;
 struct source_probe;
+
+/* So often the log must be said to have diverged before it is believed: librdkafka (2.8) asks the
+ * leader about one place at a time, and takes the answer for wherever the partition was moved to
+ * meanwhile. */
+enum { DIVERGED_SURE = 2 };
 
 struct source_part {
     char *topic;
@@ -25,6 +31,8 @@ struct source_part {
     int64_t next;              /* first offset not handed out */
     int64_t seen;              /* everything below has left the queue */
     int32_t epoch;             /* of the last record handed out */
+    struct source_merge merge; /* what another reader of the same partition has overtaken it by */
+    bool doubt;                /* and it can't tell whether its log is the same */
     rd_kafka_message_t **kept; /* taken and not handed out: kept[kept_at … kept_count) */
     size_t kept_at, kept_count, kept_room;
     int64_t took; /* what left the queue in the last taking, and what is kept beside it */
@@ -32,7 +40,9 @@ struct source_part {
     int64_t idle_ms; /* since when nothing comes though it is asked for; 0 = something came */
     int64_t gone_ms; /* since when the topic is reported missing; 0 = it isn't */
     struct source_probe *probe; /* asks whether there is anything; NULL = none. source_idle.c's */
+    int64_t left_ms;            /* with doubt: when it was left, to be entered again */
     int tries;                  /* how often what comes next couldn't be read */
+    int diverged;               /* how often the log was said to have diverged there */
     enum source_trouble trouble;
     char text[256]; /* with trouble, or with `again` of a taking */
 };
@@ -64,6 +74,10 @@ void source_part_skip(struct source_part *part, int64_t offset);
 
 /* Everything below `until` has been handed out. */
 bool source_part_done(const struct source_part *part, int64_t until);
+
+/* Another reader of the partition has handed out the records below `next`, the last of them at
+ * `last`, of `epoch`: what comes of them here is dropped. */
+void source_part_overtaken(struct source_part *part, int64_t next, int64_t last, int32_t epoch);
 
 /* Takes at most `max` records below `until`, without waiting; `fd` is drained when the queue was
  * empty. *again_out when what comes next couldn't be decoded (text tells): it has to be assigned

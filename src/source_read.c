@@ -12,6 +12,7 @@
 #include "log.h"
 #include "mem.h"
 #include "source_state.h"
+#include "wait.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,6 +25,7 @@
 
 enum {
     DAMAGED_TRIES = 5,
+    LEFT_MS = 100, /* librdkafka has stopped fetching what was left */
     LOG_START_MS = 2000,
     FAR_OFFSETS = 2000,  /* a range with more than this to go */
     FAR_BYTES = 4 << 20, /* or with so much, by what records are like */
@@ -54,6 +56,9 @@ static bool make(const struct config *config, enum client_purpose purpose, uint3
         close(source->fd);
         free(source);
         return false;
+    }
+    if (purpose == CLIENT_INPUT && config->speculation.enabled) {
+        source->hedge = source_hedge_new(config, purpose, partitions, source->fd);
     }
     *source_out = source;
     return true;
@@ -90,6 +95,7 @@ void source_free(struct source *source)
         return;
     }
     end_probes(source);
+    source_hedge_free(source->hedge);
     source_lanes_close(source);
     close(source->fd);
     free(source->reading);
@@ -169,6 +175,8 @@ bool source_begin(struct source *source, const struct definition *definition,
     source->ranges = ranges;
     source->range_count = count;
     source->reading = mem_grow(source->reading, count, sizeof(source->reading[0]));
+    source_lanes_retire(source, source_hedge_begin(source->hedge, ranges, count,
+                                                   source->retired_count < SOURCE_RETIRED_MAX));
     for (size_t i = 0; i < source->part_count; i++) {
         source->parts[i]->wanted = source->parts[i]->waiting = false;
     }
@@ -181,7 +189,7 @@ bool source_begin(struct source *source, const struct definition *definition,
         if (!part->assigned || part->next != range->from || part->trouble != SOURCE_FINE) {
             source_lane_leave(part->lane, part);
             source_part_wait(part, range->from);
-            part->tries = 0;
+            part->tries = part->diverged = 0;
         }
         part->epoch = range->leader_epoch;
         part->idle_ms = 0;
@@ -204,6 +212,7 @@ bool source_skip(struct source *source, size_t index, int64_t offset, struct err
     struct source_part *part = source->reading[index];
 
     assert(index < source->range_count && offset >= part->next);
+    source_hedge_stop(source->hedge, index);
     if (offset > part->next) {
         part->epoch = -1; /* that of a record which was skipped */
     }
@@ -222,6 +231,11 @@ int64_t source_position(const struct source *source, size_t index)
 {
     assert(index < source->range_count);
     return source->reading[index]->next;
+}
+
+int source_wait_ms(const struct source *source, int most)
+{
+    return source_hedge_wait_ms(source->hedge, most);
 }
 
 int32_t source_leader_epoch(const struct source *source, size_t index)
@@ -257,6 +271,28 @@ static bool fetch_again(struct source_part *part, struct err *err)
     return enter_again(part, part->next, err);
 }
 
+/* It is said that the log has diverged, or it can't be told. First compares by what stands there;
+ * when that doesn't tell, asks the leader. It answers for this place only when the partition is
+ * entered some time after it was left. */
+static bool compare(struct source_part *part, struct err *err)
+{
+    if (part->trouble == SOURCE_TRUNCATED && part->diverged < DIVERGED_SURE - 1) {
+        part->diverged++;
+        log_debug("input %s[%" PRId32 "]: %s; comparing", part->topic, part->partition, part->text);
+        source_lane_enter_compared(part->lane, part, part->next, part->epoch);
+        return source_lane_apply(part->lane, err);
+    }
+    if (part->doubt && part->assigned) {
+        part->left_ms = wait_now_ms();
+        source_lane_leave(part->lane, part);
+        return source_lane_apply(part->lane, err);
+    }
+    if (!part->assigned && (!part->doubt || wait_now_ms() - part->left_ms >= LEFT_MS)) {
+        return enter_again(part, part->next, err);
+    }
+    return true;
+}
+
 /* ── taking ──────────────────────────────────────────────────────────────────────────────────── */
 
 static void free_messages(rd_kafka_message_t **messages, size_t count)
@@ -285,15 +321,17 @@ bool source_take(struct source *source, size_t index, rd_kafka_message_t **messa
     bool again = false;
 
     assert(index < source->range_count && max > 0);
-    if (!source_part_take(part, source->fd, until, messages, max, &taken.count, &again, err)) {
+    if (!source_hedge_take(source->hedge, index, part, source->fd, until, messages, max,
+                           &taken.count, &again, err)) {
         return false;
     }
     note_size(source, part);
     if (part->next > next) {
-        part->tries = 0;
+        part->tries = part->diverged = 0;
         source_idle_end_probe(source, part); /* it isn't stuck */
     }
-    if (!source_window_took(source, part, err) || (again && !fetch_again(part, err))) {
+    if (!source_window_took(source, part, err) || (again && !fetch_again(part, err)) ||
+        (!source_part_done(part, until) && !part->waiting && !compare(part, err))) {
         free_messages(messages, taken.count);
         return false;
     }
@@ -308,7 +346,9 @@ bool source_take(struct source *source, size_t index, rd_kafka_message_t **messa
         part->epoch = source->ranges[index].end_epoch; /* it may not be the last record's */
         taken.position = taken.stalled ? taken.position : until;
     }
-    if (taken.done && !leave_done(source, part, err)) {
+    if (!source_hedge_note(source->hedge, index, source->reading, taken.count > 0, taken.done,
+                           source_window_spare(source), err) ||
+        (taken.done && !leave_done(source, part, err))) {
         free_messages(messages, taken.count);
         return false;
     }

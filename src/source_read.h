@@ -49,6 +49,9 @@ void source_free(struct source *source);
  * isn't done. */
 int source_fd(const struct source *source);
 
+/* How long a wait for records may be: `most`, or less when something is to be looked at sooner. */
+int source_wait_ms(const struct source *source, int most);
+
 /* Where the log of ranges[index] begins, asked of its leader (up to 2 s); −1 = no answer. */
 int64_t source_log_start(struct source *source, size_t index);
 

@@ -4,6 +4,7 @@
 #ifndef SOURCE_STATE_H
 #define SOURCE_STATE_H
 
+#include "source_hedge.h"
 #include "source_lane.h"
 #include "source_probe.h"
 #include "source_read.h"
@@ -40,7 +41,8 @@ struct source {
     int64_t held_least; /* what a queue may hold by its bounds */
     int64_t held_most;  /* and what one was found to hold, forgotten by and by */
     size_t waiting_count;
-    int64_t record_bytes; /* of late, on average */
+    int64_t record_bytes;       /* of late, on average */
+    struct source_hedge *hedge; /* NULL = without speculation */
 };
 
 /* ── source_lanes.c ──────────────────────────────────────────────────────────────────────────── */
@@ -54,6 +56,9 @@ struct source_part *source_lanes_part(struct source *source, const char *topic, 
 /* Between batches: back into one lane, when none has been made for a while. */
 MUST_CHECK bool source_lanes_fold(struct source *source, struct err *err);
 
+/* Nothing is read through the lane any more, but messages of it may be around. Accepts NULL. */
+void source_lanes_retire(struct source *source, struct source_lane *lane);
+
 /* Enters and leaves what was noted, in all lanes. */
 MUST_CHECK bool source_lanes_apply(struct source *source, struct err *err);
 
@@ -64,6 +69,9 @@ void source_window_init(struct source *source);
 /* The ranges of a batch are known, and those that must be entered are marked as waiting: enters as
  * many as there is room for. To be applied. */
 void source_window_begin(struct source *source);
+
+/* So many more can be read at the same time. */
+size_t source_window_spare(const struct source *source);
 
 /* part->took is new: when it is more than was ever seen others may have to wait. */
 MUST_CHECK bool source_window_took(struct source *source, struct source_part *part,

@@ -34,12 +34,19 @@ static size_t room(const struct source *source)
 
 static size_t assigned(const struct source *source)
 {
-    size_t count = 0;
+    size_t count = source_hedge_readers(source->hedge);
 
     for (size_t i = 0; i < source->lane_count; i++) {
         count += source->lanes[i]->assigned;
     }
     return count;
+}
+
+size_t source_window_spare(const struct source *source)
+{
+    size_t used = assigned(source);
+
+    return room(source) > used ? room(source) - used : 0;
 }
 
 static void enter_waiting(struct source *source)
@@ -53,7 +60,7 @@ static void enter_waiting(struct source *source)
             part->waiting = false;
             part->tried = true;
             source->waiting_count--;
-            source_lane_enter(part->lane, part, part->next, part->epoch);
+            source_lane_enter_compared(part->lane, part, part->next, part->epoch);
         }
     }
 }
@@ -157,7 +164,7 @@ bool source_window_idle(struct source *source, struct source_part *part, struct 
             next->waiting = false;
             next->tried = true;
             source->waiting_count--;
-            source_lane_enter(next->lane, next, next->next, next->epoch);
+            source_lane_enter_compared(next->lane, next, next->next, next->epoch);
             return source_lanes_apply(source, err);
         }
     }

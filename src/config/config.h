@@ -10,6 +10,7 @@
 
 #include "batch.h"
 #include "err.h"
+#include "speculation.h"
 
 #include <stdio.h>
 
@@ -72,6 +73,7 @@ struct config {
     int64_t fetch_max_records;
     int64_t fetch_timeout_ms;
     int64_t task_max_failures;
+    struct speculation_settings speculation;
     int64_t request_timeout_ms;
     int64_t session_timeout_ms, heartbeat_interval_ms, max_poll_interval_ms;
     bool

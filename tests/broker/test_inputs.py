@@ -63,6 +63,23 @@ def test_an_open_transaction_holds_up_what_is_behind_it_and_no_more(new_job, top
     job.assert_exactly_once(200)
 
 
+def test_a_log_that_begins_exactly_where_the_job_goes_on(new_job, topics):
+    """Nothing is left of what was read before to compare leader epochs with; and nothing is lost."""
+    job = new_job()
+    job.feed(300)
+    job.service.start()
+    job.await_relayed(300)
+    job.service.stop()
+    before = {topic: {partition: each["high"] for partition, each in ends.items()}
+              for topic, ends in topics("ends", topics=list(job.inputs)).items()}
+    topics("delete_records", before=before)
+    job.feed(300, first=300)
+    job.service.start()
+    job.await_relayed(600)
+    job.service.stop()
+    assert not job.service.rows("SELECT * FROM events WHERE kind = 'gap'")
+
+
 def test_a_compacted_input_with_holes(new_job, topics):
     job = new_job(configs={"in": {"cleanup.policy": "compact", "segment.ms": 200,
                                   "min.cleanable.dirty.ratio": 0.01}})
@@ -137,7 +154,7 @@ def test_retention_past_our_offset_stops_the_job(new_job, topics):
     assert job.service.run() == 77
     log = job.service.log()
     assert topic in log and "100" in log and "150" in log and "on.data.loss" in log, log
-    assert job.tally()["records"] == 300
+    assert job.tally()["records"] in (300, 400, 500)     # of the other two partitions as may be
     assert any("100" in str(tuple(row)) for row in job.service.rows("SELECT * FROM events"))
 
 
