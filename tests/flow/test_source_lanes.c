@@ -132,8 +132,9 @@ static void readings_that_begin_again_go_on_with_the_next_record(void **state)
             if (count > 0) {
                 retry(some, count);
             }
-            if (!source_can_retry(reading.source)) {
+            while (!source_can_retry(reading.source)) {
                 source_tidy(reading.source); /* every message is destroyed */
+                poll(NULL, 0, 10);
             }
         }
         read_to_the_end();
