@@ -196,11 +196,11 @@ static void a_picture_of_a_long_run_is_thinned_out_and_keeps_the_longest_delay(v
 
     (void)state;
     plot_init(&plot, 1000);
-    for (int64_t i = 0; i < 1000000; i++) {
+    for (int64_t i = 0; i < 100000; i++) {
         struct sim_batch batch = {.number = i + 1,
                                   .tick_ms = i * 1000,
                                   .records = 5,
-                                  .scheduling_ms = i == 777777 ? 60000 : 1,
+                                  .scheduling_ms = i == 77777 ? 60000 : 1,
                                   .processing_ms = 9};
 
         plot_add(&plot, &batch);
