@@ -188,6 +188,24 @@ def test_a_stop_with_the_broker_away_in_mid_batch_is_forced_in_time(own, peer, n
     relay_the_rest(job, 3000)
 
 
+@pytest.mark.parametrize("mode", BOTH if FULL else BOTH[:1])
+def test_a_stop_in_a_recovery_with_the_broker_away_is_forced_in_time(own, peer, new_job, mode):
+    job = new_job(at=peer.at(own.bootstrap), settings={**MODES[mode], "shutdown.timeout.ms": 2000})
+    job.feed(3000)
+    assert job.service.run(failpoint="deliver-middle:kill") == -9
+    own.kill()
+    try:
+        for _ in range(2):      # the second start finds what the first left
+            job.service.start()
+            time.sleep(1)
+            job.service.terminate()
+            assert job.service.wait(20 * SLOWNESS) == 75, job.service.log_tail()
+            assert job.service.in_doubt()["batch"] == 1
+    finally:
+        own.start()
+    relay_the_rest(job, 3000)
+
+
 @pytest.mark.parametrize("mode", BOTH)
 @pytest.mark.parametrize("again", ["in time", "never"])
 def test_a_stop_while_a_read_hangs(proxied, peer, new_job, mode, again):
