@@ -123,7 +123,7 @@ def test_the_minimum_is_records_per_batch_and_lifts_a_share(topic, new_service):
 
 
 def test_a_cap_for_each_partition_and_one_without_beside_them(topic, new_service):
-    rules = Rules(200, cap={0: 500, 1: 1150}, minimum=2)
+    rules = Rules(200, cap={(topic, 0): 500, (topic, 1): 1150}, minimum=2)
     service = new_service(topic, {
         **rules.settings(),
         "rate.max.per.partition": f"{topic}:0=500,{topic}:1=1150,{topic}:7=5"})
@@ -146,7 +146,7 @@ def test_without_an_interval_the_cap_is_for_the_time_since_the_last_plan(topic, 
 
 def test_without_an_interval_the_cap_of_a_slow_partition_is_kept_beside_fast_ones(
         topic, new_service):
-    rules = Rules(0, cap={0: 20, 1: 2000})
+    rules = Rules(0, cap={(topic, 0): 20, (topic, 1): 2000})
     service = new_service(topic, {
         **rules.settings(), "rate.max.per.partition": f"{topic}:0=20,{topic}:1=2000"})
     live(service, 8)
@@ -154,8 +154,8 @@ def test_without_an_interval_the_cap_of_a_slow_partition_is_kept_beside_fast_one
     for batch in replayed(rules, service):
         if before:
             seconds = (batch["started_ms"] - before["started_ms"]) / 1000
-            for partition, cap in rules.cap.items():
-                each = batch["ranges"][partition]
+            for place, cap in rules.cap.items():
+                each = batch["ranges"][place]
                 assert each["until_offset"] - each["from_offset"] <= seconds * cap
         before = batch
 
@@ -176,6 +176,27 @@ def test_the_limit_in_records_holds_for_the_first_batch_too(topic, new_service):
     batches = replayed(rules, service)
     assert (batches[0]["planned"], batches[0]["limited_by"]) == (5003, "records")
     assert batches[1]["limited_by"] == "cap"
+
+
+def test_two_topics_share_one_rate_and_a_partition_that_is_added_takes_part(
+        topics, topic, name, new_service):
+    other = f"{name}-another"       # before the other one by name
+    topics("create_topics", topics={other: {"partitions": 2}})
+    topics("feed", topics={other: [0, 0, 1]}, count=60_000, style="plain", size=20)
+    rules = Rules(200, cap={(other, 0): 2500, (topic, 2): 300}, backpressure=True, initial=4000,
+                  min_rate=1500)
+    service = new_service(f"{topic},{other}", {
+        **rules.settings(), "rate.max.per.partition": f"{other}:0=2500,{topic}:2=300"})
+    service.start(delay_us=100)
+    await_settled(service, 4)
+    topics("add_partitions", topic=other, count=3)
+    topics("feed", topics={other: [2]}, count=20_000, style="plain", size=20)
+    service.await_log("1 input partitions are new", 60)
+    await_settled(service, settled(service) + 4)
+    service.stop()
+    batches = replayed(rules, service)
+    assert len(batches[0]["ranges"]) == 5 and len(batches[-1]["ranges"]) == 6
+    assert "estimator" in {batch["limited_by"] for batch in batches}
 
 
 def test_the_rate_goes_on_under_other_parameters_and_another_interval(topic, new_service):

@@ -56,7 +56,7 @@ class Estimator:
 
 @dataclasses.dataclass
 class Rules:
-    """The settings that limit a job. cap: one number, or {partition: number}."""
+    """The settings that limit a job. cap: one number, or {(topic, partition): number}."""
     interval_ms: int
     cap: object = 0
     minimum: int = 1
@@ -69,7 +69,6 @@ class Rules:
     d: float = 0.0
     min_rate: float = 100.0
     age_max_ms: int = 600_000
-    partitions: int = 3
 
     def settings(self):
         """As they stand in a job's configuration (but a cap for each partition, which needs the topic)."""
@@ -87,8 +86,8 @@ class Rules:
             values["rate.max.per.partition"] = self.cap
         return values
 
-    def cap_of(self, partition):
-        return self.cap.get(partition, 0) if isinstance(self.cap, dict) else self.cap
+    def cap_of(self, place):
+        return self.cap.get(place, 0) if isinstance(self.cap, dict) else self.cap
 
     def rate_in_force(self, published):
         if not self.backpressure:
@@ -97,15 +96,15 @@ class Rules:
             return published, "estimator"
         return (self.initial, "initial") if self.initial > 0 else (0, None)
 
-    def split(self, lags, published, first, seconds):
-        """([take of each partition], the limit's name)"""
+    def split(self, places, lags, published, first, seconds):
+        """([take of each partition], the limit's name), in the order of topic and partition."""
         rate, source = self.rate_in_force(published)
         if first and self.backpressure and not self.capped_first and not rate:
             return self.cut_to_records(list(lags), "none")
         limits, names = [], []
         total = float(sum(lags))
-        for partition, lag in enumerate(lags):
-            cap = self.cap_of(partition)
+        for place, lag in zip(places, lags):
+            cap = self.cap_of(place)
             limit, name = float(cap), "cap"
             if rate:
                 limit = float(lag) / total * rate if total else math.nan
@@ -137,10 +136,12 @@ class Rules:
         return cut, "records"
 
     def replay(self, service):
-        """What isn't as the rules say, in words. Reads a ledger of one input topic, from its first batch on."""
+        """What isn't as the rules say, in words. Reads a ledger from its first batch on."""
         problems = []
         estimator, process_of_state, before = Estimator(), None, None
-        next_offset = dict.fromkeys(range(self.partitions))
+        places = [(row["topic"], row["partition"]) for row in service.rows(
+            "SELECT topic, partition FROM oncesink_input ORDER BY topic, partition")]
+        next_offset = dict.fromkeys(places)
         for batch in batches_of(service):
             number = batch["batch"]
             stale = (process_of_state not in (None, batch["process"])
@@ -150,10 +151,10 @@ class Rules:
             seconds = (self.interval_ms if self.interval_ms else
                        batch["started_ms"] - before["started_ms"] if before else 0) / 1000.0
             lags = [batch["ranges"][p]["end_offset"] - batch["ranges"][p]["from_offset"]
-                    if p in batch["ranges"] else 0 for p in range(self.partitions)]
-            takes, name = self.split(lags, estimator.rate, number == 1, seconds)
+                    if p in batch["ranges"] else 0 for p in places]
+            takes, name = self.split(places, lags, estimator.rate, number == 1, seconds)
             found = [batch["ranges"][p]["until_offset"] - batch["ranges"][p]["from_offset"]
-                     if p in batch["ranges"] else 0 for p in range(self.partitions)]
+                     if p in batch["ranges"] else 0 for p in places]
             rate = self.rate_in_force(estimator.rate)[0]
             skipped = not self.interval_ms and (before is None
                                                 or before["process"] != batch["process"])
@@ -209,9 +210,9 @@ def batches_of(service):
             " scheduling_ms, processing_ms, incarnation FROM oncesink_batch ORDER BY batch")]
         places = {batch["batch"]: batch for batch in found}
         for row in connection.execute(
-                "SELECT batch, partition, from_offset, until_offset, end_offset"
+                "SELECT batch, topic, partition, from_offset, until_offset, end_offset"
                 " FROM oncesink_batch_range"):
-            places[row["batch"]]["ranges"][row["partition"]] = dict(row)
+            places[row["batch"]]["ranges"][row["topic"], row["partition"]] = dict(row)
     finally:
         connection.execute("COMMIT")
     for batch in found:
