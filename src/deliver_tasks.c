@@ -83,7 +83,7 @@ static void name_them(const struct job *job, const size_t *reads, size_t count, 
     }
 }
 
-/* ── events ────────────────────────────────────────────────────────────────────────────────────── */
+/* ── events ──────────────────────────────────────────────────────────────────────────────────── */
 
 struct note {
     enum ledger_event_kind kind;

@@ -1,6 +1,6 @@
 /* The read tasks of the batch under way: time-outs, attempts, and the batch's failing and beginning
- * again (read_task.h has the rules). Each failed attempt and each failing of the batch is logged and
- * becomes an event of the ledger, one for all tasks that share it. Main thread. */
+ * again (read_task.h has the rules). Each failed attempt and each failing of the batch is logged
+ * and becomes an event of the ledger, one for all tasks that share it. Main thread. */
 #ifndef DELIVER_TASKS_H
 #define DELIVER_TASKS_H
 

@@ -16,9 +16,9 @@
  * delivered stays delivered: only reading begins again. A task that rests is asked all the same, so
  * that a broker's coming back ends its rest at once.
  *
- * Only time in which it was the broker's turn is counted: between two looks that both found nothing,
- * and at most READ_TASK_LOOK_MS of that, since a long time between two looks is ours (the output was
- * full, a slice was committed, the process stood still). */
+ * Only time in which it was the broker's turn is counted: between two looks that both found
+ * nothing, and at most READ_TASK_LOOK_MS of that, since a long time between two looks is ours (the
+ * output was full, a slice was committed, the process stood still). */
 #ifndef READ_TASK_H
 #define READ_TASK_H
 

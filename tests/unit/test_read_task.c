@@ -1,4 +1,5 @@
-/* Read tasks: what counts as waiting, when an attempt and when the batch fails, and what ends it. */
+/* Read tasks: what counts as waiting, when an attempt fails and when the batch does, and what ends
+ * that. */
 #include "read_task.h"
 
 #include <setjmp.h>
