@@ -100,6 +100,11 @@ void outputs_begin(struct outputs *outputs)
     }
 }
 
+bool outputs_is_old(const struct output *output, int64_t wall_ms, int64_t age_ms)
+{
+    return wall_ms < output->refreshed_wall_ms || wall_ms - output->refreshed_wall_ms > age_ms;
+}
+
 void outputs_delivered(struct output *output, int64_t offset)
 {
     assert(offset >= 0);

@@ -53,9 +53,8 @@ static bool refresh_fences(struct job *job, struct err *err)
 
     for (size_t i = 0; i < job->outputs.count; i++) {
         const struct output *output = &job->outputs.items[i];
-        int64_t age = wall - output->refreshed_wall_ms; /* below 0: the wall clock was set back */
 
-        if (output->looked && output->expected < 0 && (age > FENCE_AGE_MS || age < 0)) {
+        if (output->looked && output->expected < 0 && outputs_is_old(output, wall, FENCE_AGE_MS)) {
             items[count] =
                 (struct ends_item){.topic = output->topic, .partition = output->partition};
             place[count++] = i;

@@ -87,9 +87,22 @@ static void a_gap_between_our_records_is_kept_while_it_is_watched_for(void **sta
     outputs_deinit(&outputs);
 }
 
+static void what_is_known_grows_old_by_time_and_by_a_wall_clock_set_back(void **state)
+{
+    const struct output output = {.refreshed_wall_ms = 1000000};
+
+    (void)state;
+    assert_false(outputs_is_old(&output, 1000000, 240000));
+    assert_false(outputs_is_old(&output, 1240000, 240000));
+    assert_true(outputs_is_old(&output, 1240001, 240000));
+    assert_true(outputs_is_old(&output, 999999, 240000));
+    assert_true(outputs_is_old(&(struct output){0}, 1240001, 240000)); /* never */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_known_grows_old_by_time_and_by_a_wall_clock_set_back),
         cmocka_unit_test(a_table_arranged_again_keeps_what_was_known),
         cmocka_unit_test(places_count_from_a_look_on),
         cmocka_unit_test(a_gap_between_our_records_is_kept_while_it_is_watched_for),
