@@ -13,12 +13,14 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { IDLE_MS = 20 }; /* interval 0: how soon the service looks again when there was nothing */
+
 #define PROCESSING_MS_MAX INT64_C(1000000000000000)
 
 void sim_job_init(struct sim_job *job, const struct sim_settings *settings,
                   struct arrivals *arrivals)
 {
-    assert(settings->interval_ms > 0);
+    assert(settings->interval_ms >= 0);
     assert(settings->records_per_s > 0);
     *job = (struct sim_job){.settings = *settings, .arrivals = arrivals};
     tick_init(&job->tick, settings->interval_ms, 0);
@@ -44,7 +46,8 @@ int64_t sim_job_due_ms(const struct sim_job *job)
 static void split(struct sim_job *job, struct sim_batch *batch)
 {
     struct rate_split split = {
-        .interval_ms = job->settings.interval_ms,
+        .interval_ms = job->settings.interval_ms > 0 ? job->settings.interval_ms
+                                                     : job->now_ms - job->planned_ms,
         .backpressure = job->settings.backpressure,
         .first_unlimited = job->batches == 0 && !job->settings.first_capped,
         .rate = job->estimate.published,
@@ -69,6 +72,39 @@ static void split(struct sim_job *job, struct sim_batch *batch)
         job->ends[i] = take; /* the place isn't needed otherwise until the next step */
     }
     batch->takes = job->ends;
+    if (batch->records > 0 || batch->left == 0) {
+        job->planned_ms = job->now_ms;
+    }
+}
+
+/* Interval 0: as the service asks before a plan. */
+static bool is_worth_it(const struct sim_job *job)
+{
+    int64_t smallest = 0;
+    int64_t largest = 0;
+
+    for (size_t i = 0; i < job->arrivals->partitions; i++) {
+        int64_t cap = job->settings.caps[i];
+
+        if (cap > 0) {
+            smallest = smallest == 0 || cap < smallest ? cap : smallest;
+            largest = cap > largest ? cap : largest;
+        }
+    }
+    return rate_split_is_worth_it(job->now_ms - job->planned_ms, smallest, largest,
+                                  job->settings.minimum);
+}
+
+/* Interval 0, nothing was taken though something is there: with time a cap gives a record, where
+ * there is one. */
+static bool is_stuck(const struct sim_job *job)
+{
+    for (size_t i = 0; i < job->arrivals->partitions; i++) {
+        if (job->shares[i].latest > job->next[i] && job->settings.caps[i] > 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static int64_t processing_ms(const struct sim_settings *settings, bool first, int64_t records)
@@ -79,17 +115,24 @@ static int64_t processing_ms(const struct sim_settings *settings, bool first, in
     return ms < (double)PROCESSING_MS_MAX ? llround(ms) : PROCESSING_MS_MAX;
 }
 
-/* Nothing was taken, and nothing will be before more comes, as nothing else changes: the ticks until
- * then are passed by at once. */
-static enum sim_step pass_empty(struct sim_job *job)
+/* Nothing was taken. With an interval nothing will be before more comes, as nothing else changes:
+ * the ticks until then are passed by at once. */
+static enum sim_step pass_empty(struct sim_job *job, int64_t left)
 {
+    bool waits = job->settings.interval_ms > 0 || left == 0 || is_stuck(job);
     int64_t next_ms;
 
     tick_empty(&job->tick, job->now_ms);
-    if (arrivals_are_over(job->arrivals, &next_ms)) {
+    if (arrivals_are_over(job->arrivals, &next_ms) && waits) {
         return SIM_END;
     }
-    if (next_ms > job->tick.next_ms) {
+    if (job->settings.interval_ms == 0) {
+        job->now_ms += IDLE_MS;
+        if (waits && next_ms > job->now_ms) {
+            job->now_ms = next_ms;
+            job->planned_ms = next_ms - IDLE_MS;
+        }
+    } else if (next_ms > job->tick.next_ms) {
         tick_empty(&job->tick, next_ms);
     }
     return SIM_EMPTY;
@@ -117,6 +160,10 @@ enum sim_step sim_job_step(struct sim_job *job, struct sim_batch *batch_out, str
     int64_t collapsed;
 
     job->now_ms = sim_job_due_ms(job);
+    if (job->settings.interval_ms == 0 && !is_worth_it(job)) {
+        job->now_ms += IDLE_MS;
+        return SIM_EMPTY;
+    }
     if (!arrivals_until(job->arrivals, job->now_ms, job->ends, err)) {
         return SIM_FAILED;
     }
@@ -124,7 +171,7 @@ enum sim_step sim_job_step(struct sim_job *job, struct sim_batch *batch_out, str
     job->collapsed += collapsed;
     split(job, &batch);
     if (batch.records == 0) {
-        return pass_empty(job);
+        return pass_empty(job, batch.left);
     }
     batch.number = ++job->batches;
     batch.collapsed = job->collapsed;

@@ -10,7 +10,7 @@
 #include "tick.h"
 
 struct sim_settings {
-    int64_t interval_ms; /* > 0 */
+    int64_t interval_ms; /* 0: the next batch begins when the last is settled */
     int64_t records_max; /* batch.max.records; 0 = none */
     bool backpressure;
     bool first_capped;
@@ -30,7 +30,8 @@ struct sim_job {
     struct tick tick;
     struct rate_estimate estimate;
     int64_t now_ms;
-    int64_t *next; /* offsets, one a partition */
+    int64_t planned_ms; /* when the last plan was made; used with interval 0 */
+    int64_t *next;      /* offsets, one a partition */
     struct rate_share *shares;
     int64_t *ends;
     int64_t batches;

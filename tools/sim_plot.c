@@ -208,7 +208,7 @@ static void draw_panel(const struct plot *plot, size_t index, FILE *out)
 {
     const struct panel *panel = &PANEL[index];
     double interval_s = (double)plot->interval_ms / 1000;
-    bool has_interval = index == PANELS - 1;
+    bool has_interval = index == PANELS - 1 && plot->interval_ms > 0;
     double most = most_of(plot, panel);
     struct axes axes = {
         .first_s = 0,
@@ -217,7 +217,7 @@ static void draw_panel(const struct plot *plot, size_t index, FILE *out)
     };
 
     if (axes.last_s <= axes.first_s) {
-        axes.last_s = axes.first_s + interval_s;
+        axes.last_s = axes.first_s + 1;
     }
     most = has_interval ? fmax(most, interval_s) : most;
     most = most > 0 ? most * HEADROOM : 1;

@@ -1,7 +1,7 @@
 /* What a simulated run comes to.
  *
  * It keeps up when, at the last batch that began while the load was coming, what it had to leave
- * was at most as much as two such batches take, and it was less than two intervals late. It is
+ * was at most as much as two such batches take, and it was at most two intervals late. It is
  * catching up when it left clearly less than the most it ever left. */
 #include "sim_summary.h"
 
@@ -101,7 +101,7 @@ static enum keeps_up keeps_up(const struct sim_summary *summary)
         return KEEPS_UP_UNKNOWN;
     }
     if (summary->left_last <= 2 * summary->records_last &&
-        summary->scheduling_last_ms < 2 * summary->interval_ms) {
+        summary->scheduling_last_ms <= 2 * summary->interval_ms) {
         return KEEPS_UP_YES;
     }
     return summary->left_last < summary->left_early ? KEEPS_UP_CATCHING_UP : KEEPS_UP_NO;

@@ -308,11 +308,11 @@ load() { for second in $(seq "$1" "$2"); do echo "$second $3"; done; }
 
 @test "the settings are oncesinkd's, and so are the complaints" {
     echo '0 5' >load
-    for line in 'batch.intervall.ms = 5' 'rate.max.per.partition = many' 'batch.interval.ms = 0'; do
+    for line in 'batch.intervall.ms = 5' 'rate.max.per.partition = many' 'batch.interval.ms = -1'; do
         echo "$line" >job.conf
         run_it run --config job.conf --arrivals load --speed 1
         [ "$status" -eq 78 ] && [ -z "$output" ]
-        [[ $complaints == *"${line%% *}"* || $complaints == *batch.interval.ms* ]]
+        [[ $complaints == *"job.conf:1"*"${line%% *}"* ]]
     done
     run_it run --config nowhere.conf --arrivals load --speed 1
     [ "$status" -eq 78 ]
@@ -343,6 +343,29 @@ load() { for second in $(seq "$1" "$2"); do echo "$second $3"; done; }
     complains_of "cannot open 'nowhere': "
     run_it run --config job.conf --arrivals - --speed 1 </dev/null
     complains_of "standard input has no line with arrivals"
+}
+
+@test "with interval 0 a batch begins when the last has ended, and when a cap is worth a record" {
+    printf 'batch.interval.ms = 0\ninput.topics = a\n' >job.conf
+    printf -- '-1 500,500\n0 2000,0\n' >load
+    run_it run --config job.conf --arrivals load --speed 2000
+    [ "$status" -eq 0 ]
+    # 1000 records take half a second, in which 1000 more come, then 500 ms again: the last 2000 × 0 ms is what is left.
+    [ "$(column 1)" = "0 500 1000" ]
+    [ "$(column 2)" = "500,500 1000,0 1000,0" ]
+    [[ $output == *"keeps up:       yes"* ]]
+    printf -- '-1 3,2\n' >load
+    run_it run --config job.conf --set rate.max.per.partition=a:0=10,a:1=2 --set rate.min.per.partition=0 \
+        --arrivals load --speed 1000
+    [ "$status" -eq 0 ]
+    # Half a second is worth a record of the slower partition.
+    [ "$(column 2)" = "3,1 0,1" ]
+    [ "$(column 4)" = "cap none" ]
+    printf -- '-1 1,1\n' >load
+    run_it run --config job.conf --set rate.max.per.partition=a:0=10,a:1=0 --set rate.min.per.partition=0 \
+        --arrivals load --speed 1000
+    [ "$(column 2)" = "1,0" ]
+    [[ $output == *"backlog at end: 1 records"* ]]
 }
 
 @test "machines get an object a line" {
