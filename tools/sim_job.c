@@ -15,7 +15,7 @@
 
 enum { IDLE_MS = 20 }; /* interval 0: how soon the service looks again when there was nothing */
 
-#define PROCESSING_MS_MAX INT64_C(1000000000000000)
+#define PROCESSING_MS_MAX INT64_C(1000000000000000) /* of a batch, and of a wait */
 
 void sim_job_init(struct sim_job *job, const struct sim_settings *settings,
                   struct arrivals *arrivals)
@@ -38,9 +38,41 @@ void sim_job_deinit(struct sim_job *job)
     *job = (struct sim_job){0};
 }
 
+/* Interval 0: when the service, which looks every IDLE_MS, finds that the time since the last plan is
+ * worth another one. */
+static int64_t worth_it_ms(const struct sim_job *job)
+{
+    int64_t passed_ms = job->now_ms - job->planned_ms;
+    int64_t smallest = 0;
+    int64_t largest = 0;
+    int64_t fewest = 0; /* so many looks … */
+    int64_t most = PROCESSING_MS_MAX / IDLE_MS;
+
+    for (size_t i = 0; i < job->arrivals->partitions; i++) {
+        int64_t cap = job->settings.caps[i];
+
+        if (cap > 0) {
+            smallest = smallest == 0 || cap < smallest ? cap : smallest;
+            largest = cap > largest ? cap : largest;
+        }
+    }
+    while (fewest < most) {
+        int64_t looks = fewest + (most - fewest) / 2;
+
+        if (rate_split_is_worth_it(passed_ms + looks * IDLE_MS, smallest, largest,
+                                   job->settings.minimum)) {
+            most = looks;
+        } else {
+            fewest = looks + 1;
+        }
+    }
+    return job->now_ms + fewest * IDLE_MS;
+}
+
 int64_t sim_job_due_ms(const struct sim_job *job)
 {
-    return job->now_ms + tick_wait(&job->tick, job->now_ms);
+    return job->settings.interval_ms > 0 ? job->now_ms + tick_wait(&job->tick, job->now_ms)
+                                         : worth_it_ms(job);
 }
 
 static void split(struct sim_job *job, struct sim_batch *batch)
@@ -75,24 +107,6 @@ static void split(struct sim_job *job, struct sim_batch *batch)
     if (batch->records > 0 || batch->left == 0) {
         job->planned_ms = job->now_ms;
     }
-}
-
-/* Interval 0: as the service asks before a plan. */
-static bool is_worth_it(const struct sim_job *job)
-{
-    int64_t smallest = 0;
-    int64_t largest = 0;
-
-    for (size_t i = 0; i < job->arrivals->partitions; i++) {
-        int64_t cap = job->settings.caps[i];
-
-        if (cap > 0) {
-            smallest = smallest == 0 || cap < smallest ? cap : smallest;
-            largest = cap > largest ? cap : largest;
-        }
-    }
-    return rate_split_is_worth_it(job->now_ms - job->planned_ms, smallest, largest,
-                                  job->settings.minimum);
 }
 
 /* Interval 0, nothing was taken though something is there: with time a cap gives a record, where
@@ -160,10 +174,6 @@ enum sim_step sim_job_step(struct sim_job *job, struct sim_batch *batch_out, str
     int64_t collapsed;
 
     job->now_ms = sim_job_due_ms(job);
-    if (job->settings.interval_ms == 0 && !is_worth_it(job)) {
-        job->now_ms += IDLE_MS;
-        return SIM_EMPTY;
-    }
     if (!arrivals_until(job->arrivals, job->now_ms, job->ends, err)) {
         return SIM_FAILED;
     }

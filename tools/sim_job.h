@@ -62,7 +62,7 @@ void sim_job_init(struct sim_job *job, const struct sim_settings *settings,
                   struct arrivals *arrivals);
 void sim_job_deinit(struct sim_job *job);
 
-/* When the next tick is. */
+/* When the next tick is, or with interval 0 the next plan. */
 int64_t sim_job_due_ms(const struct sim_job *job);
 
 /* Lets time go on to the next tick, and runs its batch to its end. `err` is filled with
