@@ -61,6 +61,8 @@ static bool open_ledger(struct job *job, struct err *err)
         return false;
     }
     ledger_identity(job->ledger, &job->identity);
+    job->finishing =
+        job->identity.settled < job->identity.batch; /* also while a lock is waited for */
     clock_init(&job->clock, &CLOCK_SYSTEM, job->identity.last_ms);
     job->began_ms = wait_now_ms();
     job->clock_began_ms = clock_now_ms(&job->clock);
@@ -70,10 +72,10 @@ static bool open_ledger(struct job *job, struct err *err)
         !throttle_open(job, err) || !ledger_unsettled(job->ledger, &job->batch, &found, err)) {
         return false;
     }
+    job->finishing = found;
     if (found) {
         job_move(job, PROTOCOL_FIND);
         job->recovered = true;
-        job->finishing = true;
     }
     return !failpoint("start-after-ledger") || err_set(err, ERR_FAILED, 0, "failpoint");
 }
@@ -388,11 +390,11 @@ static bool ended(struct job *job, bool ok, struct err *err)
         struct err second;
 
         how = err->text;
-        if (err->kind == ERR_FORCED && job->state == PROTOCOL_IDLE) {
+        if (err->kind == ERR_FORCED && job->identity.settled == job->identity.batch) {
             log_warning("%s, between batches: everything is settled", err->text);
         } else if (err->kind == ERR_FORCED) {
             log_warning("%s; batch %" PRId64 " is unsettled: the next start finishes it", err->text,
-                        job->batch.number);
+                        job->identity.batch);
         }
         if (err->kind == ERR_LEDGER || err->kind == ERR_LEDGER_FULL ||
             ledger_event(job->ledger, err->kind == ERR_DECISION ? EVENT_REFUSAL : EVENT_STOP,

@@ -125,6 +125,10 @@ static bool settle_steps(struct job *job, void *arg, struct err *err)
 {
     struct settling *settling = arg;
 
+    stop_serve(&job->stop);
+    if (stop_requested(&job->stop)) {
+        batch_deinit(&settling->next); /* it came while somebody's lock was waited for */
+    }
     if (!ledger_settle(job->ledger, &settling->settlement, err) ||
         (settling->next.range_count > 0 && !plan_store(job, &settling->next, err))) {
         return false;
@@ -260,7 +264,7 @@ bool settle_batch(struct job *job, bool join, struct err *err)
             settle_mark(job);
         }
         report_settled(job);
-        if (ok && made) {
+        if (ok && settling.next.range_count > 0) {
             plan_adopt(job, &settling.next);
         }
     }

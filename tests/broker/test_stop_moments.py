@@ -10,6 +10,7 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import time
 
 import pytest
@@ -148,6 +149,57 @@ def test_forced_stops_at_random_moments_leave_one_batch_at_most_to_the_next_star
     assert in_doubt > 0
     job.service.settings["recovery.settle.ms"] = 1000
     relay_the_rest(job, count)
+
+
+@pytest.mark.parametrize("goes", [True, False], ids=["goes", "stays"])
+def test_a_stop_while_a_start_waits_for_a_persons_lock(new_job, goes):
+    """A batch is in doubt, and the ledger is locked: it is finished when the lock goes in time."""
+    job = new_job(settings={"shutdown.timeout.ms": 20_000 * SLOWNESS if goes else 1000})
+    job.feed(1500)
+    assert job.service.run(failpoint="deliver-middle:kill") == -9
+    person = sqlite3.connect(job.service.ledger, isolation_level=None)
+    try:
+        person.execute("BEGIN IMMEDIATE")
+        job.service.start(ready=False)
+        time.sleep(1)
+        job.service.terminate()
+        asked = wall_ms()
+        if goes:
+            time.sleep(0.5)
+            assert job.service.running()
+            person.execute("ROLLBACK")
+            assert_settled(job, asked)
+        else:
+            assert job.service.wait() == 75, job.service.log_tail()
+            person.execute("ROLLBACK")
+            assert "batch 1 is unsettled" in job.service.log()
+            assert job.service.in_doubt() is not None
+    finally:
+        person.close()
+    relay_the_rest(job, 1500)
+
+
+def test_a_stop_while_a_settlement_waits_for_a_persons_lock_plans_nothing(new_job):
+    """The next plan was made already, to be stored with it."""
+    job = busy(new_job, "idempotent")
+    job.feed(3000, style="plain")
+    job.service.start(delay_us=2000)
+    while job.service.in_doubt() is None:
+        time.sleep(0.005)
+    person = sqlite3.connect(job.service.ledger, isolation_level=None, timeout=20)
+    try:
+        person.execute("BEGIN IMMEDIATE")
+        under_way = job.service.in_doubt()["batch"]
+        job.service.await_log("write transaction open", 20 * SLOWNESS)
+        job.service.terminate()
+        asked = wall_ms()
+        time.sleep(0.3)
+        person.execute("ROLLBACK")
+        assert_settled(job, asked)
+    finally:
+        person.close()
+    assert job.service.one("SELECT max(batch) FROM batches")[0] == under_way
+    relay_the_rest(job, 3000)
 
 
 def test_a_stop_with_the_broker_away_between_batches_ends_in_order(own, peer, new_job):
