@@ -1,6 +1,6 @@
 /* Lines of text: read in blocks, cut at LF. A line that isn't whole yet moves to the front of the
- * buffer, which grows when the line fills it. A NUL byte is refused wherever it stands: the input is
- * no text then, and a line would end at it unseen. */
+ * buffer, which grows when the line fills it. A NUL byte is refused wherever it stands: the
+ * input is no text then, and a line would end at it unseen. */
 #include "lines.h"
 
 #include "mem.h"

@@ -38,8 +38,8 @@ void sim_job_deinit(struct sim_job *job)
     *job = (struct sim_job){0};
 }
 
-/* Interval 0: when the service, which looks every IDLE_MS, finds that the time since the last plan is
- * worth another one. */
+/* Interval 0: when the service, which looks every IDLE_MS, finds that the time since the last plan
+ * is worth another one. */
 static int64_t worth_it_ms(const struct sim_job *job)
 {
     int64_t passed_ms = job->now_ms - job->planned_ms;
