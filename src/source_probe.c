@@ -15,7 +15,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { PROBE_MS = 3000, EVENTS_MAX = 64 };
+enum {
+    PROBE_MS = 3000,
+    EVENTS_MAX = 64,
+    SMALL_SHARE = 100, /* of the memory: it only looks whether something comes */
+};
 
 struct source_probe {
     rd_kafka_t *client;
@@ -31,7 +35,7 @@ struct source_probe *source_probe_new(const struct config *config, enum client_p
                                       const char *topic, int32_t partition, int64_t from,
                                       int64_t until)
 {
-    struct client_options options = {.purpose = purpose, .partitions = 1};
+    struct client_options options = {.purpose = purpose, .partitions = SMALL_SHARE};
     struct source_probe *probe = mem_zero(sizeof(*probe));
     rd_kafka_topic_partition_list_t *list;
     struct err err;
