@@ -9,6 +9,7 @@
 #include "log.h"
 #include "mem.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,6 +181,20 @@ static void empty_list(rd_kafka_topic_partition_list_t *list)
     }
 }
 
+static void renew_queues(struct source_lane *lane)
+{
+    for (int i = 0; i < lane->enter->cnt; i++) {
+        const rd_kafka_topic_partition_t *enter = &lane->enter->elems[i];
+        size_t at;
+        bool found =
+            source_part_find(lane->parts, lane->part_count, enter->topic, enter->partition, &at);
+
+        assert(found);
+        (void)found;
+        source_part_renew_queue(lane->parts[at]);
+    }
+}
+
 bool source_lane_apply(struct source_lane *lane, struct err *err)
 {
     bool fine = true;
@@ -189,6 +204,7 @@ bool source_lane_apply(struct source_lane *lane, struct err *err)
                      "leaving input partitions", err);
     }
     if (fine && lane->enter->cnt > 0) {
+        renew_queues(lane);
         fine = check(rd_kafka_incremental_assign(lane->client, lane->enter),
                      "entering input partitions", err) &&
                check_epochs(lane, err);
@@ -203,6 +219,8 @@ void source_lane_poll(struct source_lane *lane)
     rd_kafka_message_t *message;
 
     while ((message = rd_kafka_consumer_poll(lane->client, 0)) != NULL) {
+        /* A record here isn't in its partition's queue: going on would lose it. */
+        assert(message->err != RD_KAFKA_RESP_ERR_NO_ERROR);
         log_debug("consumer of the inputs: %s", rd_kafka_message_errstr(message));
         rd_kafka_message_destroy(message);
     }

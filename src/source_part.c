@@ -30,20 +30,33 @@ enum { MESSAGE_COST = 400 }; /* what a message takes beside its bytes, which are
 
 /* ── making and freeing ──────────────────────────────────────────────────────────────────────── */
 
+static void open_queue(struct source_part *part)
+{
+    static const uint64_t ONE = 1; /* what an eventfd wants to be written */
+
+    part->queue = rd_kafka_queue_get_partition(part->client, part->topic, part->partition);
+    rd_kafka_queue_forward(part->queue, NULL);
+    /* Before it is assigned: the event comes only when an empty queue fills. */
+    rd_kafka_queue_io_event_enable(part->queue, part->fd, &ONE, sizeof(ONE));
+}
+
+static void close_queue(struct source_part *part)
+{
+    rd_kafka_queue_io_event_enable(part->queue, -1, NULL, 0);
+    rd_kafka_queue_destroy(part->queue);
+}
+
 struct source_part *source_part_new(struct source_lane *lane, const char *topic, int32_t partition,
                                     int fd)
 {
-    static const uint64_t ONE = 1; /* what an eventfd wants to be written */
     struct source_part *part = mem_zero(sizeof(*part));
 
     part->topic = mem_text(topic);
     part->partition = partition;
     part->lane = lane;
     part->client = lane->client;
-    part->queue = rd_kafka_queue_get_partition(part->client, topic, partition);
-    rd_kafka_queue_forward(part->queue, NULL);
-    /* Before it is assigned: the event comes only when an empty queue fills. */
-    rd_kafka_queue_io_event_enable(part->queue, fd, &ONE, sizeof(ONE));
+    part->fd = fd;
+    open_queue(part);
     part->self = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(part->self, topic, partition);
     return part;
@@ -65,12 +78,20 @@ static void drop_kept(struct source_part *part)
 void source_part_free(struct source_part *part)
 {
     drop_kept(part);
-    rd_kafka_queue_io_event_enable(part->queue, -1, NULL, 0);
-    rd_kafka_queue_destroy(part->queue);
+    close_queue(part);
     rd_kafka_topic_partition_list_destroy(part->self);
     free(part->kept);
     free(part->topic);
     free(part);
+}
+
+void source_part_renew_queue(struct source_part *part)
+{
+    if (part->left) {
+        close_queue(part);
+        open_queue(part);
+        part->left = false;
+    }
 }
 
 static int compare(const struct source_part *part, const char *topic, int32_t partition)
@@ -122,6 +143,7 @@ void source_part_leave(struct source_part *part)
 {
     drop_kept(part);
     part->position_old |= part->assigned;
+    part->left |= part->assigned;
     part->assigned = false;
 }
 
@@ -398,7 +420,7 @@ bool source_part_take(struct source_part *part, int fd, int64_t until,
     part->took = 0;
     part->took_count = 0;
     if (count < max && !source_part_done(part, until) && part->trouble == SOURCE_FINE &&
-        !part->doubt) {
+        !part->doubt && !part->waiting) {
         if (!take_fetched(part, fd, until, messages + count, max - count, &fetched, again_out,
                           err)) {
             drop(messages, count); /* the caller gets nothing along with an error */

@@ -21,6 +21,8 @@ struct source_part {
     struct source_lane *lane; /* whose it is */
     rd_kafka_t *client;       /* the lane's consumer; not owned */
     rd_kafka_queue_t *queue;
+    int fd;                                /* that the queue wakes; not owned */
+    bool left;                             /* it has been assigned with this queue, and left */
     rd_kafka_topic_partition_list_t *self; /* it alone: for asking the position */
     bool assigned;
     bool wanted;               /* a range of the batch is of it */
@@ -51,6 +53,10 @@ struct source_part {
 struct source_part *source_part_new(struct source_lane *lane, const char *topic, int32_t partition,
                                     int fd);
 void source_part_free(struct source_part *part);
+
+/* To be called before it is assigned once more: librdkafka forgets a partition that is left before
+ * its topic's leaders are known, queue and all, and what comes would go elsewhere: a loss. */
+void source_part_renew_queue(struct source_part *part);
 
 /* Is it among parts[0 … count), which are in the order of topic, then partition? *at_out: where it
  * is, or belongs. */
