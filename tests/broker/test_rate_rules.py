@@ -15,15 +15,16 @@ ARRIVING_PER_S = 3_000
 SKEW = [0, 0, 0, 0, 0, 1, 1, 1, 2]      # of nine records five go to partition 0
 BATCHES_BEFORE, BATCHES_AFTER = 10, 5
 
-# A delay for each record makes the estimator's rate one that matters.
+# A delay for each record makes the estimator's rate one that matters: with caps it is such that the rate's
+# share stays below them, and with an unlimited first batch that one takes seconds, whatever the machine.
 ROWS = {
     "none": (Rules(1000), 0),
     "4": (Rules(1000, cap=1500), 0),
     "2+4, first batch unlimited": (
         Rules(1000, cap=1500, backpressure=True, i=0.7), 20),
     "2+4, first batch capped": (
-        Rules(1000, cap=2500, backpressure=True, capped_first=True, d=0.05), 150),
-    "2+3+4": (Rules(1000, cap=1000, backpressure=True, initial=1300, p=0.8, d=0.1), 300),
+        Rules(1000, cap=1500, backpressure=True, capped_first=True, d=0.05), 400),
+    "2+3+4": (Rules(1000, cap=1000, backpressure=True, initial=1300, p=0.8, d=0.1), 600),
     "2": (Rules(1000, backpressure=True, i=0.5, min_rate=333.3), 20),
     "2+3": (Rules(1000, backpressure=True, initial=2000, p=0.9, i=0.3, d=0.2), 300),
 }
