@@ -20,6 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* So many records of a range would a first reader bring in vain: it goes on behind the range at
+ * once. For fewer that isn't worth the answer that is on its way to it. */
+enum { FAR_BEHIND = 10000 };
+
 struct hedge_task {
     struct speculation_clock clock;
     bool finished;
@@ -278,7 +282,7 @@ static size_t take_second(struct source_hedge *hedge, size_t index, struct sourc
         source_part_look(second);
     }
     if (again || second->doubt || second->trouble != SOURCE_FINE) {
-        end_second(hedge, index, second->doubt ? "another leader epoch" : second->text);
+        end_second(hedge, index, second->doubt ? "leader epochs can't be compared" : second->text);
     } else if (source_part_done(second, until)) {
         first->seen = until;
         task->second_done = true;
@@ -320,10 +324,9 @@ static bool finish(struct source_hedge *hedge, size_t index, struct source_part 
     if (!task->second_done) {
         return true;
     }
-    if (!first->assigned) {
-        return true;
+    if (!first->assigned || task->second_count < FAR_BEHIND) {
+        return true; /* what it brings of this range is dropped, and what is behind it is not */
     }
-    /* What it is at, nobody needs. */
     source_lane_enter_compared(first->lane, first, first->next, first->epoch);
     return source_lane_apply(first->lane, err);
 }

@@ -40,7 +40,7 @@ MUST_CHECK bool source_hedge_take(struct source_hedge *hedge, size_t index,
                                   bool *again_out, struct err *err);
 
 /* ranges[index] was asked for records, and had some, or none, or is done: then its second reader
- * ends, or the first goes on behind the range when it was the slower one. Now and then looks who is
+ * ends. Now and then looks who is
  * slow; readers[i] is the first reader of ranges[i]. `spare`: there is memory for so many readers
  * more; for others those of ranges that are done are left. Accepts NULL. */
 MUST_CHECK bool source_hedge_note(struct source_hedge *hedge, size_t index,

@@ -102,6 +102,20 @@ def test_kill_with_a_second_consumer_at_work(slowed, make, mode):
     job.assert_exactly_once(COUNT)
 
 
+def test_time_outs_and_second_consumers_together(slowed, make):
+    """A leader that answers nothing in time, to nobody: attempts and second readers one after another."""
+    job = make({"fetch.timeout.ms": 1500, "task.max.failures": 2})
+    rule = slow_broker(slowed.proxy, slowed.leader(job), 30, client=job.name)
+    job.feed(COUNT)
+    job.service.start()
+    job.service.await_log("is slow: a second consumer reads on", 60)
+    job.service.await_log("batch 1 failed", 60)
+    slowed.proxy.remove(rule)
+    job.await_relayed(COUNT)
+    job.service.stop()
+    job.assert_exactly_once(COUNT)
+
+
 @pytest.mark.parametrize("isolation", ["read_committed", "read_uncommitted"])
 def test_aborted_records_and_markers_come_by_two_readers(slowed, make, isolation):
     """Answers are slow at times, on either connection: now one reader is ahead, now the other."""

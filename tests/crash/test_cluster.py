@@ -122,7 +122,7 @@ def troubled(request, peer, tmp_path_factory, full):
         try:
             for mode in modes:
                 jobs[mode] = Job(topics, tmp_path_factory.mktemp(mode), f"cluster-{mode}",
-                                 settings=MODES[mode])
+                                 settings={**MODES[mode], "speculation.enabled": "true"})
                 jobs[mode].service.start()
             chaos = Chaos(cluster, topics, jobs.values(), *(FULL if full else CI))
             feeds = {mode: topics.begin("feed", topics=job.all_inputs(), count=10**9, rate=RATE,
@@ -151,7 +151,8 @@ def test_a_cluster_in_trouble_loses_and_doubles_nothing(troubled, mode, full):
     batches = job.service.one("SELECT count(*) AS n, max(processing_ms) AS longest FROM batches"
                               " WHERE records > 0")
     print(f"\n{mode}: {sent} records, {batches['n']} batches, the longest {batches['longest']} ms,"
-          f" {len(re.findall('replacing the producer', log))} producers replaced, drained"
+          f" {len(re.findall('replacing the producer', log))} producers replaced,"
+          f" {len(re.findall('a second consumer brought', log))} ranges with a second consumer, drained"
           f" {drained_s:.1f} s after the last event; {events}")
     assert events["partitions moved"] > 0, events
     job.assert_exactly_once(sent)
