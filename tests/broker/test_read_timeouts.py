@@ -87,13 +87,13 @@ def both(new_job):
 
 def test_a_leader_that_answers_nothing_costs_attempts_and_the_others_go_on(both, brokers):
     _, proxy = brokers
-    jobs = both(**{"fetch.timeout.ms": TIMEOUT_MS})
+    jobs = both(**{"fetch.timeout.ms": TIMEOUT_MS, "task.max.failures": 100})
+    began = time.monotonic()
     with contextlib.ExitStack() as held:
         rules = [held.enter_context(mute(proxy, job, broker=1)) for job in jobs]
         for job in jobs:
             job.feed(RECORDS)
             job.service.start()
-        began = time.monotonic()
         for job in jobs:
             job.await_committed(RECORDS // 3)       # at least one of three has another leader
             found = await_events(job, "attempt", 2, HELD_S)
@@ -106,7 +106,8 @@ def test_a_leader_that_answers_nothing_costs_attempts_and_the_others_go_on(both,
     for job in jobs:
         assert_all_there(job, RECORDS)
         assert events(job, "failure") == []
-        assert HELD_S * 1000 // TIMEOUT_MS >= len(events(job, "attempt")) >= 2
+        found = events(job, "attempt")
+        assert 2 <= len(found) <= (time.monotonic() - began) * 1000 / TIMEOUT_MS, found
 
 
 def test_a_batch_that_fails_is_kept_and_begins_again_whoever_dies_meanwhile(both, brokers):
@@ -163,7 +164,7 @@ def test_brokers_that_stand_still_are_tried_and_waited_for(both, brokers):
 
 def test_what_takes_long_by_itself_is_no_failed_attempt(both):
     """A slow output, and a process that stands still for longer than the time-out."""
-    jobs = both(**{"fetch.timeout.ms": 500, "task.max.failures": 1})
+    jobs = both(**{"fetch.timeout.ms": 2500, "task.max.failures": 1})
     for job in jobs:
         job.feed(600)
         job.service.start(delay_us=10_000)      # 6 s
@@ -173,7 +174,7 @@ def test_what_takes_long_by_itself_is_no_failed_attempt(both):
             assert time.monotonic() < deadline, job.service.log_tail()
             time.sleep(0.05)
         job.service.signal(signal.SIGSTOP)
-    time.sleep(2)
+    time.sleep(4)
     for job in jobs:
         job.service.signal(signal.SIGCONT)
     for job in jobs:
@@ -182,7 +183,7 @@ def test_what_takes_long_by_itself_is_no_failed_attempt(both):
 
 
 def test_a_range_that_ends_in_what_nobody_reads_is_no_failed_attempt(both):
-    jobs = both(**{"fetch.timeout.ms": 500, "task.max.failures": 1})
+    jobs = both(**{"fetch.timeout.ms": 2500, "task.max.failures": 1})
     for job in jobs:
         job.service.start()
     for first in range(0, 300, 50):     # each batch that comes in between ends in an aborted part
