@@ -5,6 +5,7 @@ An hour passes at once on the job's clock (ONCESINK_CLOCK_JUMP: builds for tests
 """
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -265,6 +266,48 @@ def test_starts_one_after_another_run_no_tick_twice(new_job):
     assert [row["planned"] for row in rows] == [300, 300, 300]
     assert len({row["tick"] for row in rows}) == 3
     assert_ticks(job, 1000, starts)
+
+
+@pytest.mark.parametrize("seed", range(12 if FULL else 1))
+@pytest.mark.parametrize("mode", ["idempotent", "transactional"])
+def test_whatever_happens_to_clock_and_process_no_tick_is_lost_or_doubled(new_job, mode, seed):
+    """Sleeps of up to thirty intervals, kills, stops and standstills, in any order."""
+    job = new_job(settings={**MODES[mode], "batch.interval.ms": 200, "rate.max.per.partition": 100,
+                            "recovery.settle.ms": 200})
+    count = 6000
+    job.feed(count, style="plain")
+    drawn = random.Random(seed)
+    clock = Clock(job)
+    starts = set()
+
+    def start():
+        row = job.service.one("SELECT max(batch) FROM oncesink_batch") if job.service.ledger.exists() else [0]
+        starts.add((row[0] or 0) + 1)
+        job.service.start(environment=clock.environment(), delay_us=drawn.choice([None, 1000, 3000]))
+    start()
+    for _ in range(12):
+        time.sleep(drawn.uniform(0, 0.8))
+        act = drawn.choice(["sleep", "sleep", "sleep", "kill", "stop", "standstill"])
+        if act == "sleep":
+            clock.jump(drawn.randrange(30 * 200))
+        elif act == "standstill":
+            job.service.signal(signal.SIGSTOP)
+            time.sleep(drawn.uniform(0, 3))
+            job.service.signal(signal.SIGCONT)
+        else:
+            if act == "kill":
+                job.service.kill()
+            else:
+                job.service.stop()
+            start()
+    job.service.stop()
+    rows = batches(job)
+    assert len(rows) > 12
+    assert {row["planned"] for row in rows} == {60}
+    assert_ticks(job, 200, starts)
+    job.service.settings["rate.max.per.partition"] = 0
+    assert job.service.run("--until-end") == 0
+    job.assert_exactly_once(count)
 
 
 # 500 records/s × 3 partitions: what the source document computes.
