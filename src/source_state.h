@@ -40,6 +40,8 @@ struct source {
     int64_t fetch_all;  /* bytes, over all queues */
     int64_t held_least; /* what a queue may hold by its bounds */
     int64_t held_most;  /* and what one was found to hold, forgotten by and by */
+    int64_t seen_most;  /* of late: the most of one, and of all together */
+    int64_t seen_bytes;
     size_t waiting_count;
     int64_t record_bytes;       /* of late, on average */
     struct source_hedge *hedge; /* NULL = without speculation */

@@ -5,16 +5,19 @@
  *
  * A partition that is read may hold what its queue is bounded by and one answer more, however large
  * the records in that, or what they are inflated to: what was found in the queues tells
- * (`held_most`). When that is more than the partitions' shares, fewer are read at a time, and the
- * others wait for their turn; a range that is done makes room. One that gets nothing (its leader is
- * away) makes room too, once, for one that hasn't been tried in this batch. */
+ * (`held_most`; before anything was, that is what Kafka allows a record by default). When that is
+ * more than the partitions' shares, fewer are read at a time, and the others wait for their turn; a
+ * range that is done makes room. One that gets nothing (its leader is away) makes room too, once,
+ * for one that hasn't been tried in this batch. */
 #include "log.h"
 #include "source_state.h"
 #include "wait.h"
 
 enum {
     ROTATE_MS = 1000,
-    FORGET = 16, /* after some batches like the others an outlier is forgotten */
+    LIKELY_BYTES = 1 << 20,
+    FORGET = 16, /* after some batches an outlier is forgotten, */
+    PERIOD = 2,  /* sooner when much has come since: so many times what all may hold */
 };
 
 void source_window_init(struct source *source)
@@ -22,7 +25,8 @@ void source_window_init(struct source *source)
     struct client_fetch size = client_fetch_sizes(source->config, source->partitions);
 
     source->fetch_all = size.all;
-    source->held_least = source->held_most = size.queue + size.part;
+    source->held_least = size.queue + size.part;
+    source->held_most = source->held_least > LIKELY_BYTES ? source->held_least : LIKELY_BYTES;
 }
 
 static size_t room(const struct source *source)
@@ -125,14 +129,33 @@ void source_window_begin(struct source *source)
     enter_waiting(source);
 }
 
+/* Goes down half-way to the most that was seen of late. */
+static void forget(struct source *source)
+{
+    int64_t lately =
+        source->seen_most > source->held_least ? source->seen_most : source->held_least;
+
+    source->held_most -= (source->held_most - lately) / 2;
+    source->seen_most = source->seen_bytes = 0;
+}
+
 bool source_window_took(struct source *source, struct source_part *part, struct err *err)
 {
-    if (part->took <= source->held_most) {
-        return true;
+    source->seen_bytes += part->took;
+    source->seen_most = part->took > source->seen_most ? part->took : source->seen_most;
+    if (part->took > source->held_most) {
+        source->held_most = part->took;
+        make_room(source, part);
+        return source_lanes_apply(source, err);
     }
-    source->held_most = part->took;
-    make_room(source, part);
-    return source_lanes_apply(source, err);
+    if (source->seen_bytes > PERIOD * source->fetch_all) {
+        forget(source);
+        if (source->waiting_count > 0) {
+            enter_waiting(source);
+            return source_lanes_apply(source, err);
+        }
+    }
+    return true;
 }
 
 bool source_window_done(struct source *source, struct source_part *part, struct err *err)

@@ -134,6 +134,16 @@ def test_large_records_among_small_ones(new_job):
     drop_topics(job)
 
 
+@pytest.mark.parametrize("codec, size, count", [("zstd", LARGE, 300), ("gzip", 1000, 100_000)])
+def test_records_that_compress_a_hundred_times(new_job, codec, size, count):
+    """An answer of 256 KiB holds hundreds of megabytes of them."""
+    job = large_job(new_job, "idempotent", 8 * MIB, partitions=12)
+    job.feed(count, size=size, style="flat", codec=codec)
+    relay_within(job, 8 * MIB, kill_at=count // 2)
+    job.assert_exactly_once(count)
+    drop_topics(job)
+
+
 @pytest.mark.parametrize("mode", ["idempotent", "transactional"])
 def test_a_record_that_is_larger_than_all_the_memory_passes_alone(new_job, mode):
     """Then it is what bounds the memory: it comes in an answer, another one is on its way, and one is sent."""
