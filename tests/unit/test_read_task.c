@@ -198,6 +198,34 @@ static void back_off_grows_to_a_minute(void **state)
     assert_int_equal(last_ms, READ_TASK_REST_MS_MAX);
 }
 
+/* Eight hours without a broker, with the defaults and tasks that began to wait one after another:
+ * the ledger's events, one for those that fail together and one for each failing of the batch. */
+static void a_night_without_a_broker_is_told_by_some_hundred_events(void **state)
+{
+    enum { NIGHT_MS = 8 * 3600 * 1000, EVENTS_MAX = 1500 };
+    size_t failed[COUNT];
+    int events = 0;
+
+    (void)state;
+    for (int64_t end_ms = now_ms + NIGHT_MS; now_ms < end_ms; now_ms += 1000) {
+        enum read_tasks_verdict verdict;
+
+        for (size_t i = 0; i < COUNT; i++) {
+            look(i, now_ms < 5000 + 3000 * (int64_t)i ? READ_TASK_CAME : READ_TASK_NOTHING);
+        }
+        verdict = read_tasks_judge(&tasks, now_ms);
+        events += verdict == READ_TASKS_EXPIRED ? 1 : 0;
+        if (verdict != READ_TASKS_RESTED && read_tasks_in(&tasks, READ_TASK_FAILED, NULL) > 0) {
+            events++;
+        }
+        for (size_t i = read_tasks_in(&tasks, READ_TASK_FAILED, failed); i > 0; i--) {
+            read_tasks_again(&tasks, failed[i - 1]);
+        }
+    }
+    assert_in_range(events, EVENTS_MAX / 5, EVENTS_MAX);
+    assert_int_equal(read_tasks_in(&tasks, READ_TASK_DONE, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests_of_tasks[] = {
@@ -213,6 +241,7 @@ int main(void)
         cmocka_unit_test_setup(two_that_rest_begin_again_together, set_up),
         cmocka_unit_test_setup(a_finished_task_is_done_wherever_it_was, set_up),
         cmocka_unit_test_setup(back_off_grows_to_a_minute, set_up),
+        cmocka_unit_test_setup(a_night_without_a_broker_is_told_by_some_hundred_events, set_up),
     };
 
     return cmocka_run_group_tests(tests_of_tasks, NULL, NULL);
