@@ -102,7 +102,7 @@ bool source_idle_look(struct source *source, size_t index, struct source_taken *
         part->idle_ms = now_ms;
     }
     if (part->probe == NULL && now_ms - part->idle_ms < source->stall_ms) {
-        return source_window_idle(source, part, err);
+        return source_window_idle(source, index, err);
     }
     return look_closely(source, part, until, taken, err);
 }

@@ -93,6 +93,7 @@ static void move(struct source *source, size_t at, struct source_lane *lane)
     new->wanted = old->wanted;
     new->waiting = old->waiting;
     new->tried = old->tried;
+    new->turn = old->turn;
     old->waiting = false;
     new->tries = old->tries;
     new->probe = old->probe; /* what it asks is about the log, not about who reads it */
@@ -201,6 +202,9 @@ bool source_retry(struct source *source, const size_t *indexes, size_t count, st
         assert(indexes[i] < source->range_count && found);
         (void)found;
         move(source, at, fresh);
+    }
+    for (size_t i = 0; i < count; i++) {
+        source_window_retried(source, indexes[i]);
     }
     if (!retire_unused(source, err)) {
         return false;

@@ -28,6 +28,7 @@ struct source_part {
     bool wanted;               /* a range of the batch is of it */
     bool waiting;              /* wanted, and to be assigned at `next` when there is room */
     bool tried;                /* it has been assigned in this batch */
+    uint64_t turn;             /* waiting since: a count */
     bool position_old;         /* the position may be that of an earlier assignment */
     int64_t event;             /* the highest position that an event explains; −1 = none */
     int64_t next;              /* first offset not handed out */

@@ -43,6 +43,7 @@ struct source {
     int64_t seen_most;  /* of late: the most of one, and of all together */
     int64_t seen_bytes;
     size_t waiting_count;
+    uint64_t last_turn;
     int64_t record_bytes;       /* of late, on average */
     struct source_hedge *hedge; /* NULL = without speculation */
 };
@@ -83,9 +84,11 @@ MUST_CHECK bool source_window_took(struct source *source, struct source_part *pa
 MUST_CHECK bool source_window_done(struct source *source, struct source_part *part,
                                    struct err *err);
 
-/* Nothing has come for the part since part->idle_ms. */
-MUST_CHECK bool source_window_idle(struct source *source, struct source_part *part,
-                                   struct err *err);
+/* Nothing has come for reading[index] since its idle_ms. */
+MUST_CHECK bool source_window_idle(struct source *source, size_t index, struct err *err);
+
+/* reading[index] begins again with another consumer: others come first. To be applied. */
+void source_window_retried(struct source *source, size_t index);
 
 /* ── source_idle.c ───────────────────────────────────────────────────────────────────────────── */
 

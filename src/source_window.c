@@ -8,10 +8,12 @@
  * (`held_most`; before anything was, that is what Kafka allows a record by default). When that is
  * more than the partitions' shares, fewer are read at a time, and the others wait for their turn; a
  * range that is done makes room. One that gets nothing (its leader is away) makes room too, once,
- * for one that hasn't been tried in this batch. */
+ * for one that hasn't been tried in this batch, and each time its reading begins again. */
 #include "log.h"
 #include "source_state.h"
 #include "wait.h"
+
+#include <assert.h>
 
 enum {
     ROTATE_MS = 1000,
@@ -53,27 +55,41 @@ size_t source_window_spare(const struct source *source)
     return room(source) > used ? room(source) - used : 0;
 }
 
+static void enter(struct source *source, struct source_part *part)
+{
+    part->waiting = false;
+    part->tried = true;
+    source->waiting_count--;
+    source_lane_enter_compared(part->lane, part, part->next, part->epoch);
+}
+
+/* Who has waited longest comes first. */
 static void enter_waiting(struct source *source)
 {
-    for (size_t i = 0;
-         i < source->range_count && source->waiting_count > 0 && assigned(source) < room(source);
-         i++) {
-        struct source_part *part = source->reading[i];
+    while (source->waiting_count > 0 && assigned(source) < room(source)) {
+        struct source_part *first = NULL;
 
-        if (part->waiting) {
-            part->waiting = false;
-            part->tried = true;
-            source->waiting_count--;
-            source_lane_enter_compared(part->lane, part, part->next, part->epoch);
+        for (size_t i = 0; i < source->range_count; i++) {
+            struct source_part *part = source->reading[i];
+
+            if (part->waiting && (first == NULL || part->turn < first->turn)) {
+                first = part;
+            }
         }
+        assert(first != NULL);
+        enter(source, first);
     }
 }
 
-static void make_wait(struct source *source, struct source_part *part)
+static void make_wait(struct source *source, size_t index)
 {
+    struct source_part *part = source->reading[index];
+
+    source_hedge_stop(source->hedge, index);
     source_idle_end_probe(source, part);
     source_lane_leave(part->lane, part);
     source_part_wait(part, part->next);
+    part->turn = ++source->last_turn;
     source->waiting_count++;
 }
 
@@ -101,7 +117,7 @@ static void make_room(struct source *source, const struct source_part *spared)
         if (part->assigned && part != spared) {
             log_debug("input %s[%d] waits for its turn: there is room for %zu", part->topic,
                       (int)part->partition, room(source));
-            make_wait(source, part);
+            make_wait(source, i - 1);
         }
     }
 }
@@ -114,6 +130,7 @@ void source_window_begin(struct source *source)
         struct source_part *part = source->reading[i];
 
         part->tried = part->assigned;
+        part->turn = ++source->last_turn;
         source->waiting_count += part->waiting ? 1 : 0;
     }
     for (size_t i = 0; i < source->part_count && source->waiting_count > 0 &&
@@ -172,8 +189,10 @@ bool source_window_done(struct source *source, struct source_part *part, struct 
     return source_lanes_apply(source, err);
 }
 
-bool source_window_idle(struct source *source, struct source_part *part, struct err *err)
+bool source_window_idle(struct source *source, size_t index, struct err *err)
 {
+    const struct source_part *part = source->reading[index];
+
     if (source->waiting_count == 0 || wait_now_ms() - part->idle_ms < ROTATE_MS) {
         return true;
     }
@@ -183,13 +202,18 @@ bool source_window_idle(struct source *source, struct source_part *part, struct 
         if (next->waiting && !next->tried) {
             log_debug("input %s[%d] gets nothing and makes room", part->topic,
                       (int)part->partition);
-            make_wait(source, part);
-            next->waiting = false;
-            next->tried = true;
-            source->waiting_count--;
-            source_lane_enter_compared(next->lane, next, next->next, next->epoch);
+            make_wait(source, index);
+            enter(source, next);
             return source_lanes_apply(source, err);
         }
     }
     return true;
+}
+
+void source_window_retried(struct source *source, size_t index)
+{
+    if (source->waiting_count > 0 && source->reading[index]->assigned) {
+        make_wait(source, index);
+        enter_waiting(source);
+    }
 }

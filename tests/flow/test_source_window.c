@@ -169,6 +169,24 @@ static void one_that_gives_nothing_makes_room_for_the_others(void **state)
     source_free(reading.source);
 }
 
+static void one_whose_reading_begins_again_lets_the_others_go_first(void **state)
+{
+    struct err err;
+
+    open_source(*state, "again", 256 << 10);
+    begin(0, RECORDS);
+    for (size_t i = 0; i < 2 * PARTITIONS; i++) {
+        size_t index = i % PARTITIONS;
+
+        assert_true(reading.source->reading[index]->assigned);
+        assert_int_equal(assigned(), 1);
+        assert_true(source_retry(reading.source, &index, 1, &err));
+        source_tidy(reading.source); /* no message was taken */
+    }
+    read_until_left(0);
+    source_free(reading.source);
+}
+
 static int set_up(void **state)
 {
     *state = mock_new(2);
@@ -188,6 +206,7 @@ int main(void)
         cmocka_unit_test(with_enough_memory_all_are_read_at_the_same_time),
         cmocka_unit_test(when_records_are_large_fewer_are_read_at_the_same_time),
         cmocka_unit_test(one_that_gives_nothing_makes_room_for_the_others),
+        cmocka_unit_test(one_whose_reading_begins_again_lets_the_others_go_first),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
