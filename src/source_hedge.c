@@ -24,6 +24,11 @@
  * once. For fewer that isn't worth the answer that is on its way to it. */
 enum { FAR_BEHIND = 10000 };
 
+/* A range can take long because it is the largest: then its reader brings records all the time, and
+ * a second one would only fetch them twice. It ends when the first has brought so many, and it less
+ * than half of that. */
+enum { NO_USE = 1000 };
+
 struct hedge_task {
     struct speculation_clock clock;
     bool finished;
@@ -305,6 +310,10 @@ bool source_hedge_take(struct source_hedge *hedge, size_t index, struct source_p
     if (*count_out > 0) {
         task->first_count += *count_out;
         overtake(task->second, first, messages, *count_out);
+        if (task->first_count >= NO_USE && task->second_count < task->first_count / 2) {
+            end_second(hedge, index, "the first isn't slow now");
+            hedge->helped = true; /* it hadn't had a chance */
+        }
     } else if (!first->doubt && !source_part_done(first, until)) {
         *count_out = take_second(hedge, index, first, messages, max);
     }

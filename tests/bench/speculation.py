@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import pathlib
+import resource
 import statistics
 import sys
 import tempfile
@@ -103,15 +104,19 @@ class Bench:
         job = self.job(speculation, proxied=False, **{
             "input.topics": source, "batch.interval.ms": 0, "batch.max.records": 100_000,
             "auto.offset.reset": "earliest"})
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         began = time.monotonic()
         code = job.service.run("--until-end", timeout_s=300)
         took = time.monotonic() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         assert code == 0, job.service.log_tail()
         assert job.tally()["records"] == self.how.records
         hedged = job.service.log().count("a second consumer brought")
         job.close()
         self.topics("delete_topics", topics=list(job.outputs))
-        return {"records_per_s": self.how.records / took, "hedged": hedged}
+        return {"records_per_s": self.how.records / took, "hedged": hedged,
+                "cpu_us": 1e6 * cpu_s / self.how.records}
 
     def empty(self, speculation):
         """CPU of ten seconds in which nothing comes, at an interval of 50 ms."""
@@ -179,9 +184,11 @@ def compare(bench, what, partitions):
     off, on = (statistics.median(each["records_per_s"] for each in runs[which])
                for which in (False, True))
     ratios = [b["records_per_s"] / a["records_per_s"] for a, b in zip(runs[False], runs[True])]
+    cpu = (statistics.median(each["cpu_us"] for each in runs[True])
+           / statistics.median(each["cpu_us"] for each in runs[False]))
     print(f"{what}: {off:,.0f} records/s without, {on:,.0f} with: {on / off:.3f} of medians, "
           f"{statistics.median(ratios):.3f} median of pairs ({min(ratios):.3f} to "
-          f"{max(ratios):.3f}); second consumers in {sum(each['hedged'] for each in runs[True])}; "
+          f"{max(ratios):.3f}); CPU per record {cpu:.3f}; second consumers in {sum(each['hedged'] for each in runs[True])}; "
           f"goal {RATIO_MIN}")
     return {"off": runs[False], "on": runs[True], "ratio": on / off}
 
