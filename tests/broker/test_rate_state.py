@@ -3,13 +3,12 @@ table doesn't show. Small jobs on a fast tick; what each batch took is recompute
 
 import pathlib
 import sqlite3
-import subprocess
 import time
 
 import pytest
 
 from rate_rules import Rules, await_settled, batches_of, settled
-from service import program
+from recover import do, recover, refused
 
 SCHEMA = pathlib.Path(__file__).resolve().parents[2] / "schema"
 
@@ -283,11 +282,6 @@ def as_it_was_in_schema(version, ledger):
     new.rename(ledger)
 
 
-def recover(command, service, *arguments):
-    return subprocess.run([program("oncesink-recover"), command, str(service.ledger), *arguments],
-                          capture_output=True, text=True, timeout=60)
-
-
 @pytest.mark.parametrize("in_doubt", [False, True])
 def test_a_ledger_from_before_the_rate_is_brought_up_to_date(topic, new_service, in_doubt):
     rules = Rules(200, cap=500, backpressure=True)
@@ -300,9 +294,8 @@ def test_a_ledger_from_before_the_rate_is_brought_up_to_date(topic, new_service,
         assert service.in_doubt()["batch"] == before + 1
     service.close_ledger()
     as_it_was_in_schema(1, service.ledger)
-    told = recover("status", service)
-    assert told.returncode == 65 and "older schema 1" in told.stderr, told
-    assert "start oncesinkd once" in told.stderr
+    told = refused("status", service.ledger, code=65)
+    assert "older schema 1" in told and "start oncesinkd once" in told
     service.settings.update(rules.settings())
     live(service, 4 + in_doubt)
     batches = batches_of(service)[before:]
@@ -310,10 +303,30 @@ def test_a_ledger_from_before_the_rate_is_brought_up_to_date(topic, new_service,
         ["recovered", "ok"] if in_doubt else ["ok", "ok"])
     assert batches[in_doubt]["limited_by"] == "cap", "it counted as a new ledger's first"
     assert batches[-1]["rate"]
-    told = recover("verify", service)
-    assert (told.returncode, told.stdout) == (0, "sound\n"), told
-    assert f"rate {batches[-1]['rate']:,.0f}/s" in recover("status", service).stdout
-    assert recover("backup", service, str(service.folder / "copy.db")).returncode == 0
+    assert recover("verify", service.ledger).text == "sound\n"
+    assert f"rate {batches[-1]['rate']:,.0f}/s" in recover("status", service.ledger).text
+    assert recover("backup", service.ledger, service.folder / "copy.db").code == 0
     with sqlite3.connect(service.folder / "copy.db") as copy:
         assert copy.execute("SELECT * FROM oncesink_rate").fetchone() == tuple(
             service.one("SELECT * FROM oncesink_rate"))
+
+
+def test_a_ledger_that_was_rebuilt_has_no_rate_and_no_first_batch(topic, new_service):
+    rules = Rules(200, cap=500, backpressure=True, capped_first=True)
+    service = new_service(topic, rules.settings())
+    live(service, 4)
+    before = settled(service)
+    service.close_ledger()
+    service.ledger.unlink()
+    rules.capped_first = False
+    service.settings.update(rules.settings())
+    assert service.run() == 77      # there is a mark; a new ledger that it leaves is moved away, too
+    service.ledger.unlink()
+    do("rebuild", service.ledger, service.file)
+    assert service.one("SELECT * FROM oncesink_rate") is None
+    live(service, 3)
+    batches = batches_of(service)
+    assert batches[0]["batch"] == before + 1
+    assert [batch["limited_by"] for batch in batches[:2]] == ["cap", "cap"]
+    assert batches[2]["rate"]
+    assert recover("verify", service.ledger).code == 0
