@@ -15,7 +15,6 @@
 #include "speculation.h"
 #include "wait.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +27,8 @@ enum { FAR_BEHIND = 10000 };
  * a second one would only fetch them twice. It ends when the first has brought so many, and it less
  * than half of that. */
 enum { NO_USE = 1000 };
+
+enum { POLL_EVERY_MS = 100 };
 
 struct hedge_task {
     struct speculation_clock clock;
@@ -52,7 +53,7 @@ struct source_hedge {
     size_t *slow;
     size_t count, finished;
     size_t readers;
-    int64_t look_ms;
+    int64_t look_ms, polled_ms;
     bool begun; /* a second reader's queue may hold what is outdated: look into it before waiting */
 };
 
@@ -148,6 +149,15 @@ struct source_lane *source_hedge_begin(struct source_hedge *hedge, const struct 
     /* Nobody can be slow sooner. */
     hedge->look_ms = now_ms + hedge->config->speculation.min_runtime_ms + 1;
     return useless;
+}
+
+/* Events of the lane's client. */
+static void poll_lane(struct source_hedge *hedge, int64_t now_ms)
+{
+    if (hedge->lane != NULL && now_ms - hedge->polled_ms >= POLL_EVERY_MS) {
+        hedge->polled_ms = now_ms;
+        source_lane_poll(hedge->lane);
+    }
 }
 
 /* ── who is slow ─────────────────────────────────────────────────────────────────────────────── */
@@ -343,16 +353,19 @@ static bool finish(struct source_hedge *hedge, size_t index, struct source_part 
 bool source_hedge_note(struct source_hedge *hedge, size_t index, struct source_part *const *readers,
                        bool had_some, bool done, size_t spare, struct err *err)
 {
+    int64_t now_ms = wait_now_ms();
     struct hedge_task *task;
 
     if (hedge == NULL) {
         return true;
     }
     task = &hedge->tasks[index];
-    assert(!task->finished);
+    poll_lane(hedge, now_ms);
+    if (task->finished) {
+        return true; /* asked once more */
+    }
     /* One that waits for its turn is not waited for. */
-    speculation_clock_asked(&task->clock, had_some || done || readers[index]->waiting,
-                            wait_now_ms());
+    speculation_clock_asked(&task->clock, had_some || done || readers[index]->waiting, now_ms);
     if (done) {
         return finish(hedge, index, readers[index], err);
     }
