@@ -134,6 +134,26 @@ static void reals_are_shown_in_the_fewest_digits(void **state)
     }
 }
 
+static void speculation_is_set_by_sparks_names_too(void **state)
+{
+    struct config *config = config_case_good("spark.speculation = true\n"
+                                             "spark.speculation.quantile = 0.9\n"
+                                             "spark.speculation.multiplier = 3\n"
+                                             "spark.speculation.interval = 1s\n"
+                                             "spark.speculation.minTaskRuntime = 0\n");
+
+    (void)state;
+    assert_true(config->speculation.enabled);
+    assert_true(config->speculation.quantile > 0.89 && config->speculation.quantile < 0.91);
+    assert_true(config->speculation.multiplier > 2.9 && config->speculation.multiplier < 3.1);
+    assert_int_equal(config->speculation.interval_ms, 1000);
+    assert_int_equal(config->speculation.min_runtime_ms, 0);
+    config_free(config);
+    config_case_bad("speculation.quantile = 1.1\n", "from 0 to 1", NULL);
+    config_case_bad("speculation.multiplier = 0\n", "above 0", NULL);
+    config_case_bad("speculation.interval.ms = 0\n", "speculation.interval.ms", NULL);
+}
+
 static void switches_are_true_or_false(void **state)
 {
     struct config *config = config_case_good("shutdown.graceful = FALSE\n");
@@ -320,6 +340,7 @@ int main(void)
         cmocka_unit_test(counts_have_no_units),
         cmocka_unit_test(reals_are_finite_and_in_their_range),
         cmocka_unit_test(reals_are_shown_in_the_fewest_digits),
+        cmocka_unit_test(speculation_is_set_by_sparks_names_too),
         cmocka_unit_test(switches_are_true_or_false),
         cmocka_unit_test(words_are_listed_when_one_is_wrong),
         cmocka_unit_test(a_job_s_name_is_safe_in_a_path),
