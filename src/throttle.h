@@ -19,11 +19,11 @@ void throttle_warn_of_caps(const struct job *job);
 
 /* For a plan that begins at `started_ms`, with the estimator's state as it is then. */
 struct rate_split throttle_split(const struct job *job, const struct rate_estimate *estimate,
-                               int64_t started_ms);
+                                 int64_t started_ms);
 
 /* The state once the batch under way is settled so; false: it doesn't count, and *estimate_out is
  * what there was. */
 bool throttle_count(const struct job *job, const struct ledger_settlement *settlement,
-                  struct rate_estimate *estimate_out);
+                    struct rate_estimate *estimate_out);
 
 #endif
