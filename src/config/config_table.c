@@ -379,7 +379,7 @@ const struct config_row CONFIG_ROWS[] = {
      .fallback = "33554432",
      .min = 4 * MIB,
      .max = 64 * GIB,
-     .help = "Records in flight: fetch queues and what isn't acknowledged. The process is about 12 "
+     .help = "Records in flight: fetch queues and what isn't acknowledged. The process is 10 to 16 "
              "MiB above it."},
     {.name = "metrics.file",
      .type = CONFIG_TYPE_TEXT,
