@@ -283,6 +283,9 @@ static bool compare(struct source_part *part, struct err *err)
         return source_lane_apply(part->lane, err);
     }
     if (part->doubt && part->assigned) {
+        log_debug("input %s[%" PRId32 "]: no record before offset %" PRId64
+                  " to compare leader epochs with; asking the leader",
+                  part->topic, part->partition, part->next);
         part->left_ms = wait_now_ms();
         source_lane_leave(part->lane, part);
         return source_lane_apply(part->lane, err);

@@ -85,3 +85,21 @@ def test_a_stop_while_the_broker_is_away_ends_in_time(own, job):
         own.start()
     job.service.start()
     goes_on(job, job.service.pid)
+
+
+def test_a_marker_before_our_offset_and_another_leader_epoch_behind_it(own, job):
+    """What was read before ends in a transaction's marker, which no reader sees, so it can't be compared; the
+    restarted broker leads in another epoch. Then the leader is asked, and reading goes on."""
+    job.service.settings["log.level"] = "debug"
+    job.feed(300, transaction=300)
+    job.service.start()
+    job.await_relayed(300)
+    job.service.stop()
+    own.stop()
+    own.start()
+    job.feed(300, first=300, transaction=300)
+    job.service.start()
+    job.await_relayed(600)
+    job.service.stop()
+    assert "asking the leader" in job.service.log(), job.service.log_tail()
+    job.assert_exactly_once(600)
