@@ -54,6 +54,7 @@ struct source_hedge {
     size_t count, finished;
     size_t readers;
     int64_t look_ms, polled_ms;
+    int64_t starved_ms; /* when one of the ranges was last asked in vain */
     bool begun; /* a second reader's queue may hold what is outdated: look into it before waiting */
 };
 
@@ -250,15 +251,21 @@ size_t source_hedge_readers(const struct source_hedge *hedge)
 
 int source_hedge_wait_ms(const struct source_hedge *hedge, int most)
 {
+    int64_t now_ms = wait_now_ms();
     int64_t left_ms;
 
-    if (hedge != NULL && hedge->begun) {
-        return 0;
-    }
-    if (hedge == NULL || hedge->finished == 0 || hedge->finished == hedge->count) {
+    if (hedge == NULL) {
         return most;
     }
-    left_ms = hedge->look_ms - wait_now_ms();
+    if (hedge->begun) {
+        return 0;
+    }
+    /* When nothing is asked for, as the output is full, nobody is slow. */
+    if (hedge->finished == 0 || hedge->finished == hedge->count ||
+        now_ms - hedge->starved_ms >= POLL_EVERY_MS) {
+        return most;
+    }
+    left_ms = hedge->look_ms - now_ms;
     return left_ms >= most ? most : left_ms > 0 ? (int)left_ms : 0;
 }
 
@@ -369,7 +376,8 @@ bool source_hedge_note(struct source_hedge *hedge, size_t index, struct source_p
     if (done) {
         return finish(hedge, index, readers[index], err);
     }
-    if (!had_some) {
+    if (!had_some && !readers[index]->waiting) {
+        hedge->starved_ms = now_ms;
         look(hedge, readers, spare);
     }
     return true;
