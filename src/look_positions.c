@@ -176,7 +176,9 @@ static bool refill(const struct look_positions *positions, struct side *side, in
     while (side->count == 0 && !taken.done) {
         struct pollfd fd = {.fd = source_fd(job->source), .events = POLLIN};
 
-        if (!source_take(job->source, side->read, side->messages,
+        /* No other range is asked meanwhile: it must not wait for one that would have to be. */
+        if (!source_want(job->source, side->read, err) ||
+            !source_take(job->source, side->read, side->messages,
                          max < TAKE_MAX ? (size_t)max : TAKE_MAX, &taken, err)) {
             return err_wrap(err, "reading the input again");
         }

@@ -90,6 +90,11 @@ struct source_taken {
 MUST_CHECK bool source_take(struct source *source, size_t index, rd_kafka_message_t **messages,
                             size_t max, struct source_taken *taken_out, struct err *err);
 
+/* The caller goes on with ranges[index] alone for now: when there is memory for so many only and it
+ * isn't among them, it takes the place of another. Who asks for all ranges in turn has no use for
+ * this: each gets its turn by itself. */
+MUST_CHECK bool source_want(struct source *source, size_t index, struct err *err);
+
 /* A reading that gets nothing begins again: the ranges of these `indexes` leave their consumer and
  * are read on from their positions by a fresh one, which they share. When no consumer can be made
  * (logged) they stay where they are. Only while source_can_retry. */

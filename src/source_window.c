@@ -122,6 +122,45 @@ static void make_room(struct source *source, const struct source_part *spared)
     }
 }
 
+/* Of those that are read, but the part, the one that was wanted longest ago is left. */
+static bool leave_one(struct source *source, const struct source_part *spared)
+{
+    size_t at = source->range_count;
+
+    for (size_t i = 0; i < source->range_count; i++) {
+        const struct source_part *part = source->reading[i];
+
+        if (part->assigned && part != spared &&
+            (at == source->range_count || part->turn < source->reading[at]->turn)) {
+            at = i;
+        }
+    }
+    if (at == source->range_count) {
+        return false;
+    }
+    if (source_part_done(source->reading[at], source->ranges[at].until)) {
+        source_lane_leave(source->reading[at]->lane, source->reading[at]);
+    } else {
+        make_wait(source, at);
+    }
+    return true;
+}
+
+bool source_want(struct source *source, size_t index, struct err *err)
+{
+    struct source_part *part = source->reading[index];
+
+    assert(index < source->range_count);
+    part->turn = ++source->last_turn;
+    if (!part->waiting) {
+        return true;
+    }
+    while (assigned(source) >= room(source) && leave_one(source, part)) {
+    }
+    enter(source, part);
+    return source_lanes_apply(source, err);
+}
+
 void source_window_begin(struct source *source)
 {
     source->held_most -= (source->held_most - source->held_least) / FORGET;
