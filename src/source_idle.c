@@ -14,6 +14,7 @@ enum {
     POLL_EVERY_MS = 100,
     GONE_MS_MAX = 30000,
     PROBES_MAX = 8, /* at once: each is a consumer */
+    FOUND_SURE = 2,
 };
 
 void source_idle_end_probe(struct source *source, struct source_part *part)
@@ -47,8 +48,8 @@ static bool look_closely(struct source *source, struct source_part *part, int64_
     if (part->probe == NULL) {
         rd_kafka_get_watermark_offsets(part->client, part->topic, part->partition, &low, &high);
         if (high >= until && source->probe_count < PROBES_MAX) {
-            part->probe = source_probe_new(source->config, source->purpose, part->topic,
-                                           part->partition, part->seen, until);
+            part->probe =
+                source_probe_new(source->config, part->topic, part->partition, part->seen, until);
             source->probe_count += part->probe != NULL ? 1 : 0;
         }
         return true;
@@ -69,6 +70,11 @@ static bool look_closely(struct source *source, struct source_part *part, int64_
         break;
     }
     source_idle_end_probe(source, part);
+    if (++part->found < FOUND_SURE) {
+        part->idle_ms = wait_now_ms(); /* it may be passing over much aborted data: not from anew */
+        return true;
+    }
+    part->found = 0;
     log_warning("input %s[%" PRId32 "]: nothing came from offset %" PRId64
                 " on though there is something; fetching again",
                 part->topic, part->partition, part->seen);

@@ -56,6 +56,7 @@ struct source_part *source_part_new(struct source_lane *lane, const char *topic,
     part->lane = lane;
     part->client = lane->client;
     part->fd = fd;
+    source_merge_reset(&part->merge);
     open_queue(part);
     part->self = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(part->self, topic, partition);

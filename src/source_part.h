@@ -43,6 +43,7 @@ struct source_part {
     int64_t idle_ms; /* since when nothing comes though it is asked for; 0 = something came */
     int64_t gone_ms; /* since when the topic is reported missing; 0 = it isn't */
     struct source_probe *probe; /* asks whether there is anything; NULL = none. source_idle.c's */
+    int found;                  /* how often a probe found something since something came */
     int64_t left_ms;            /* with doubt: when it was left, to be entered again */
     int tries;                  /* how often what comes next couldn't be read */
     int diverged;               /* how often the log was said to have diverged there */

@@ -4,7 +4,12 @@
  * no high watermark; it learns one only from an answer to its own fetch of this partition at
  * `from`, and such an answer brings at least one batch when there is any. So: a watermark at or
  * above `until`, and still nothing PROBE_MS later, is the proof. A record or an end at or above
- * `until`, or a position there (transaction markers), proves it at once. */
+ * `until`, or a position there (transaction markers), proves it at once.
+ *
+ * It reads what isn't committed, too. librdkafka passes over aborted data without a word, so an
+ * answer full of it would look like an empty one, and what stands behind would be given up when the
+ * next answer is late. For the same reason a watermark proves nothing once the position has moved
+ * (a marker): it may be of the answer before. */
 #include "source_probe.h"
 
 #include "client_end.h"
@@ -23,28 +28,31 @@ enum {
 
 struct source_probe {
     rd_kafka_t *client;
-    const char *topic;
+    char
+        *topic; /* its own: the part that began it may be gone before (another consumer reads on) */
     int32_t partition;
     int64_t until;
     int64_t answered_ms; /* since when the watermark is known to be there; 0 = not yet */
-    /* librdkafka counts an end as a record: its position is one too high from then on */
-    bool met_end;
+    /* librdkafka counts an event with an offset (an end, an error) as a record: its position is one
+     * too high, until something comes. */
+    int64_t event;
 };
 
-struct source_probe *source_probe_new(const struct config *config, enum client_purpose purpose,
-                                      const char *topic, int32_t partition, int64_t from,
-                                      int64_t until)
+struct source_probe *source_probe_new(const struct config *config, const char *topic,
+                                      int32_t partition, int64_t from, int64_t until)
 {
-    struct client_options options = {.purpose = purpose, .partitions = SMALL_SHARE};
+    struct client_options options = {.purpose = CLIENT_OUTPUT, .partitions = SMALL_SHARE};
     struct source_probe *probe = mem_zero(sizeof(*probe));
     rd_kafka_topic_partition_list_t *list;
     struct err err;
 
-    probe->topic = topic;
+    probe->topic = mem_text(topic);
     probe->partition = partition;
     probe->until = until;
+    probe->event = -1;
     if (!client_new(config, &options, &probe->client, &err)) {
         log_warning("%s[%" PRId32 "]: %s", topic, partition, err.text);
+        free(probe->topic);
         free(probe);
         return NULL;
     }
@@ -61,6 +69,7 @@ void source_probe_free(struct source_probe *probe)
         return;
     }
     client_end(probe->client);
+    free(probe->topic);
     free(probe);
 }
 
@@ -69,33 +78,34 @@ static enum source_probe_answer judge(struct source_probe *probe, const rd_kafka
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         return message->offset >= probe->until ? PROBE_EMPTY : PROBE_RECORDS;
     }
+    if (message->offset >= probe->event) {
+        probe->event = message->offset + 1;
+    }
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        probe->met_end = true;
         return message->offset >= probe->until ? PROBE_EMPTY : PROBE_UNKNOWN;
     }
     return PROBE_UNKNOWN;
 }
 
-static bool position_is_there(const struct source_probe *probe)
+/* Negative as long as nothing was taken. */
+static int64_t position_of(const struct source_probe *probe)
 {
     rd_kafka_topic_partition_list_t *list;
     int64_t position;
 
-    if (probe->met_end) {
-        return false;
-    }
     list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, probe->topic, probe->partition);
     rd_kafka_position(probe->client, list);
     position = list->elems[0].offset;
     rd_kafka_topic_partition_list_destroy(list);
-    return position >= probe->until;
+    return position == probe->event ? -1 : position;
 }
 
 enum source_probe_answer source_probe_step(struct source_probe *probe)
 {
     int64_t low = -1;
     int64_t high = -1;
+    int64_t position;
 
     for (int i = 0; i < EVENTS_MAX; i++) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(probe->client, 0);
@@ -110,8 +120,9 @@ enum source_probe_answer source_probe_step(struct source_probe *probe)
             return answer;
         }
     }
-    if (position_is_there(probe)) {
-        return PROBE_EMPTY;
+    position = position_of(probe);
+    if (position >= 0) {
+        return position >= probe->until ? PROBE_EMPTY : PROBE_RECORDS;
     }
     rd_kafka_get_watermark_offsets(probe->client, probe->topic, probe->partition, &low, &high);
     if (high < probe->until) {

@@ -330,7 +330,7 @@ bool source_take(struct source *source, size_t index, rd_kafka_message_t **messa
     }
     note_size(source, part);
     if (part->next > next) {
-        part->tries = part->diverged = 0;
+        part->tries = part->diverged = part->found = 0;
         source_idle_end_probe(source, part); /* it isn't stuck */
     }
     if (!source_window_took(source, part, err) || (again && !fetch_again(part, err)) ||
