@@ -1,17 +1,17 @@
 /* Named places where a test can kill the process or make a call fail. Builds for tests only
  * (ONCESINK_FAILPOINTS); elsewhere the calls vanish.
  *
- * ONCESINK_FAILPOINT=NAME:ACTION[@NTH] in the environment: at the NTH pass (1, the default, is the
- * first) the place does ACTION: `kill` (SIGKILL to itself), `error` (failpoint() answers true and
- * the caller behaves as if its call had failed; only where the caller looks at the answer), `hang`
- * (never returns), `term` (SIGTERM to itself, with the wall time of it on stderr, and goes on).
- * ONCESINK_DEADLINE_MS=N: the watchdog bites after N ms, not after half a minute.
- * ONCESINK_WITHOUT=RULE takes a safety step out, so that a test can show what it is for (taint:
- * T2). ONCESINK_RECORD_DELAY_US=N stretches a batch by N µs a record. ONCESINK_CLOCK_SPEED=N lets
- * the job clock (clock.h; no other) run N times as fast. ONCESINK_CLOCK_JUMP=FILE: the job clock,
- * and no other, is so many ms ahead as stand in the file at that moment: it jumps as over a suspend.
- * The names are listed in failpoint.c; a
- * name that isn't there is a defect (asserted). Main thread only. */
+ * ONCESINK_FAILPOINT=NAME:ACTION[@NTH] in the environment: at the NTH pass (1, the default, is
+ * the first) the place does ACTION: `kill` (SIGKILL to itself), `error` (failpoint() answers
+ * true and the caller behaves as if its call had failed; only where the caller looks at the
+ * answer), `hang` (never returns), `term` (SIGTERM to itself, with the wall time of it on
+ * stderr, and goes on). ONCESINK_DEADLINE_MS=N: the watchdog bites after N ms, not after half a
+ * minute. ONCESINK_WITHOUT=RULE takes a safety step out, so that a test can show what it is for
+ * (taint: T2). ONCESINK_RECORD_DELAY_US=N stretches a batch by N µs a record.
+ * ONCESINK_CLOCK_SPEED=N lets the job clock (clock.h; no other) run N times as fast.
+ * ONCESINK_CLOCK_JUMP=FILE: the job clock, and no other, is so many ms ahead as stand in the
+ * file at that moment: it jumps as over a suspend. The names are listed in failpoint.c; a name
+ * that isn't there is a defect (asserted). Main thread only. */
 #ifndef FAILPOINT_H
 #define FAILPOINT_H
 

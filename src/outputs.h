@@ -50,8 +50,8 @@ void outputs_arrange(struct outputs *outputs, const struct definition *definitio
 /* A new batch begins: no fence, no records. */
 void outputs_begin(struct outputs *outputs);
 
-/* R6: where `next` stands was last known longer than age_ms ago by the wall clock; or at a time that
- * is still to come, when the wall clock was set back since. */
+/* R6: where `next` stands was last known longer than age_ms ago by the wall clock; or at a time
+ * that is still to come, when the wall clock was set back since. */
 bool outputs_is_old(const struct output *output, int64_t wall_ms, int64_t age_ms);
 
 /* One of our records is at `offset`: moves `next`, counts it, and widens the gap when something

@@ -4,9 +4,9 @@
  *                         │ none
  *     second reader ─► records? ──► handed out; the first is overtaken
  *
- * An overtaken part's `next` and `seen` are where the other is: what it brings from below is dropped
- * (source_part.c). So whoever finishes the range, the first reader's part says that it is done, and
- * from where the next batch goes on. */
+ * An overtaken part's `next` and `seen` are where the other is: what it brings from below is
+ * dropped (source_part.c). So whoever finishes the range, the first reader's part says that it
+ * is done, and from where the next batch goes on. */
 #include "source_hedge.h"
 
 #include "log.h"

@@ -1,15 +1,16 @@
 /* Second readers for ranges that are slow (speculation, limits.md §5).
  *
  * A range that speculation_slow names is read on by a second consumer, from the next record needed,
- * beside the first. Of each record the first copy to arrive is handed out (source_merge.h). When the
- * range is done the slower of the two stops; with the batch all second readers do. One lane does for
- * all of them; it is made when the first range is slow, and kept, without a partition, until it
- * helped nobody. So a batch in which nothing is slow, or nothing is read, costs what it does without.
+ * beside the first. Of each record the first copy to arrive is handed out (source_merge.h). When
+ * the range is done the slower of the two stops; with the batch all second readers do. One lane
+ * does for all of them; it is made when the first range is slow, and kept, without a partition,
+ * until it helped nobody. So a batch in which nothing is slow, or nothing is read, costs what it
+ * does without.
  *
  *     source_hedge_new → (source_hedge_begin → source_hedge_take…)… → source_hedge_free
  *
- * What goes wrong with a second reader ends that one and nothing else: the first meets it too. Of
- * source_read.c; main thread. */
+ * What goes wrong with a second reader ends that one and nothing else: the first meets it too.
+ * Of source_read.c; main thread. */
 #ifndef SOURCE_HEDGE_H
 #define SOURCE_HEDGE_H
 
@@ -25,9 +26,9 @@ struct source_hedge *source_hedge_new(const struct config *config, enum client_p
 /* Messages taken must be destroyed. Accepts NULL. */
 void source_hedge_free(struct source_hedge *hedge);
 
-/* A batch begins: what is left of the last one's ends. `ranges` are borrowed until the next call.
- * `give_back`: returns the lane when it has helped nobody, as another may have more luck; the caller
- * ends it when no message of it is left. Else NULL. Accepts NULL. */
+/* A batch begins: what is left of the last one's ends. `ranges` are borrowed until the next
+ * call. `give_back`: returns the lane when it has helped nobody, as another may have more luck;
+ * the caller ends it when no message of it is left. Else NULL. Accepts NULL. */
 struct source_lane *source_hedge_begin(struct source_hedge *hedge, const struct range *ranges,
                                        size_t count, bool give_back);
 

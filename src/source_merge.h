@@ -2,13 +2,14 @@
  *
  * Each reader's stream is contiguous: what lies between two of its records isn't there for anybody.
  * Both began at or before the next record needed, so whichever brings one that wasn't handed out
- * yet brings the next one. What the other has brought meanwhile is passed by: dropped when it comes.
+ * yet brings the next one. What the other has brought meanwhile is passed by: dropped when it
+ * comes.
  *
  * That holds only if both read the same log. After an unclean leader election one reader can hold
  * records of a log that is gone while the other, further behind, goes on in the new one and never
  * notices: its client compares leader epochs only where it has been itself. So a reader that was
- * overtaken has to meet the last record that the other handed out, with the same leader epoch, or to
- * go on in that very epoch (offsets are written once in an epoch). A record of that offset with
+ * overtaken has to meet the last record that the other handed out, with the same leader epoch, or
+ * to go on in that very epoch (offsets are written once in an epoch). A record of that offset with
  * another epoch is of another log; where none is left of that offset (a marker, compaction) and the
  * next is of another epoch, its stream is in doubt: it has to begin again behind the last record
  * handed out, with its epoch, and the client asks the leader. An unknown epoch (−1: old formats) is

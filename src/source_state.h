@@ -1,6 +1,6 @@
-/* What the files of the source share: source_read.c (ranges, taking), source_lanes.c (who is read
- * by which consumer), source_window.c (how many at the same time), source_idle.c (when nothing comes). Nobody else includes this. Main
- * thread. */
+/* What the files of the source share: source_read.c (ranges, taking), source_lanes.c (who is
+ * read by which consumer), source_window.c (how many at the same time), source_idle.c (when
+ * nothing comes). Nobody else includes this. Main thread. */
 #ifndef SOURCE_STATE_H
 #define SOURCE_STATE_H
 

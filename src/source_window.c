@@ -100,21 +100,21 @@ static void make_room(struct source *source, const struct source_part *spared)
     for (size_t i = 0; i < source->part_count && assigned(source) > room(source); i++) {
         struct source_part *part = source->parts[i];
 
-        if (part->assigned && !part->wanted && part != spared) {
+        if (part != spared && part->assigned && !part->wanted) {
             source_lane_leave(part->lane, part);
         }
     }
     for (size_t i = 0; i < source->range_count && assigned(source) > room(source); i++) {
         struct source_part *part = source->reading[i];
 
-        if (part->assigned && part != spared && source_part_done(part, source->ranges[i].until)) {
+        if (part != spared && part->assigned && source_part_done(part, source->ranges[i].until)) {
             source_lane_leave(part->lane, part);
         }
     }
     for (size_t i = source->range_count; i > 0 && assigned(source) > room(source); i--) {
         struct source_part *part = source->reading[i - 1];
 
-        if (part->assigned && part != spared) {
+        if (part != spared && part->assigned) {
             log_debug("input %s[%d] waits for its turn: there is room for %zu", part->topic,
                       (int)part->partition, room(source));
             make_wait(source, i - 1);

@@ -8,9 +8,10 @@
  * A single task is never slow. The median of an even number is the mean of the middle two.
  *
  * What a task's run time is: how long its records were waited for. Not the time since the batch
- * began: one thread sends what all tasks bring, so a task whose records lie there while the output
- * is full, or while another task's are sent, would look slow, and a second consumer would only bring
- * the same records once more. For tasks that the broker holds up the two are the same. */
+ * began: one thread sends what all tasks bring, so a task whose records lie there while the
+ * output is full, or while another task's are sent, would look slow, and a second consumer would
+ * only bring the same records once more. For tasks that the broker holds up the two are the
+ * same. */
 #ifndef SPECULATION_H
 #define SPECULATION_H
 

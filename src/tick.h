@@ -15,9 +15,9 @@ struct tick {
 /* The first tick is (floor(now / interval) + 1) × interval. */
 void tick_init(struct tick *tick, int64_t interval_ms, int64_t now_ms);
 
-/* The same for a job that shall begin at once: the tick of the interval that it is now is due, unless
- * a batch may have had it, the last of which ended (or began) at `last_ms`: starts one after another
- * don't lift a cap. */
+/* The same for a job that shall begin at once: the tick of the interval that it is now is due,
+ * unless a batch may have had it, the last of which ended (or began) at `last_ms`: starts one
+ * after another don't lift a cap. */
 void tick_init_at_once(struct tick *tick, int64_t interval_ms, int64_t now_ms, int64_t last_ms);
 
 /* Milliseconds until the next tick, 0 when it is due. */

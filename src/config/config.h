@@ -76,8 +76,7 @@ struct config {
     struct speculation_settings speculation;
     int64_t request_timeout_ms;
     int64_t session_timeout_ms, heartbeat_interval_ms, max_poll_interval_ms;
-    bool
-        warn_of_pace; /* fetch.max.records or session.timeout.ms was set: their relation is watched */
+    bool warn_of_pace; /* fetch.max.records or session.timeout.ms was set: the pair is watched */
     int64_t transaction_timeout_ms; /* the client's setting of that name */
     int64_t recovery_settle_ms;     /* −1 = by the outputs' replicas: 1000 with one, else 3000 */
     enum on_data_loss on_data_loss;

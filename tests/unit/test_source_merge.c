@@ -1,5 +1,5 @@
-/* Two readers of one partition: of each record the first copy, once, in order, and no mixture of two
- * logs. */
+/* Two readers of one partition: of each record the first copy, once, in order, and no mixture of
+ * two logs. */
 #include "source_merge.h"
 
 #include <setjmp.h>
