@@ -3,9 +3,10 @@
  *     ends asked (last stable offset, or high watermark) → rate_split → ranges, fences → durable
  *     → under way
  *
- * Nothing in memory changes before the plan is durable, but for the tick, which is taken once, and
- * the ends seen, which are for people. What can go wrong: brokers are away (waited for), an end
- * lies below what was read (judged), the ledger can't be written. */
+ * Nothing in memory changes before the plan is durable, but for the tick, which is taken once, the
+ * ends seen, and when that was (the time that a cap is for with interval 0). What can go wrong:
+ * brokers are away (waited for), an end lies below what was read (judged), the ledger can't be
+ * written. */
 #include "plan.h"
 
 #include "batch_plan.h"
@@ -196,10 +197,16 @@ static bool is_worth_it(const struct job *job, int64_t now_ms)
                                   job->config->rate_min_per_partition);
 }
 
-static bool is_there_anything(const struct job *job)
+/* Something that a cap will let through; without one beside others a partition gives the minimum
+ * only, however long it waits. */
+static bool is_anything_capped(const struct job *job)
 {
     for (size_t i = 0; i < job->inputs.count; i++) {
-        if (job->inputs.items[i].end_offset > next_of(job, i)) {
+        const struct ledger_input *input = &job->inputs.items[i];
+
+        if (definition_find_input(&job->definition, input->topic) >= 0 &&
+            input->end_offset > next_of(job, i) &&
+            config_cap_of(job->config, input->topic, input->partition) > 0) {
             return true;
         }
     }
@@ -251,7 +258,7 @@ bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wai
             tick_empty(&job->tick, started_ms);
         }
         /* While a cap is too low for a record of the partition that has some, time adds up. */
-        if (batch->range_count > 0 || !is_there_anything(job)) {
+        if (batch->range_count > 0 || !is_anything_capped(job)) {
             job->planned_ms = started_ms;
         }
         /* A stop that came since the plan's time stamp would be followed by a whole batch; one that

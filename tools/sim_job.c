@@ -75,6 +75,18 @@ int64_t sim_job_due_ms(const struct sim_job *job)
                                          : worth_it_ms(job);
 }
 
+/* Interval 0, nothing was taken though something is there: with time a cap gives a record, where
+ * there is one. */
+static bool is_stuck(const struct sim_job *job)
+{
+    for (size_t i = 0; i < job->arrivals->partitions; i++) {
+        if (job->shares[i].latest > job->next[i] && job->settings.caps[i] > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void split(struct sim_job *job, struct sim_batch *batch)
 {
     struct rate_split split = {
@@ -104,21 +116,9 @@ static void split(struct sim_job *job, struct sim_batch *batch)
         job->ends[i] = take; /* the place isn't needed otherwise until the next step */
     }
     batch->takes = job->ends;
-    if (batch->records > 0 || batch->left == 0) {
+    if (batch->records > 0 || is_stuck(job)) {
         job->planned_ms = job->now_ms;
     }
-}
-
-/* Interval 0, nothing was taken though something is there: with time a cap gives a record, where
- * there is one. */
-static bool is_stuck(const struct sim_job *job)
-{
-    for (size_t i = 0; i < job->arrivals->partitions; i++) {
-        if (job->shares[i].latest > job->next[i] && job->settings.caps[i] > 0) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static int64_t processing_ms(const struct sim_settings *settings, bool first, int64_t records)

@@ -88,7 +88,7 @@ struct ledger_input {
     int32_t partition;
     int64_t next_offset;
     int32_t leader_epoch; /* of the last record consumed, -1 = unknown */
-    int64_t end_offset;   /* of its log as last seen at a plan, -1 = unknown; for people only */
+    int64_t end_offset;   /* of its log as last seen at a plan, -1 = unknown */
 };
 
 struct ledger_output {

@@ -54,6 +54,44 @@ def test_with_interval_0_a_low_cap_lets_its_records_through_without_a_minimum_to
     job.assert_exactly_once(6)
 
 
+def test_with_interval_0_a_partition_that_is_never_read_lifts_no_cap(new_job):
+    """Beside it (no cap, no minimum) the time in which nothing came isn't made up for."""
+    job = new_job(settings={"batch.interval.ms": 0, "rate.min.per.partition": 0})
+    topic = f"{job.name}-in"
+    job.service.settings["rate.max.per.partition"] = f"{topic}:0=20"
+    job.feed(10, topics={topic: [1]}, style="plain")
+    job.service.start()
+    time.sleep(4)
+    job.feed(60, topics={topic: [0]}, style="plain")
+    job.await_relayed(60)
+    job.service.stop()
+    ranges = job.service.rows("SELECT partition, until_offset - from_offset"
+                              " FROM oncesink_batch_range ORDER BY batch")
+    assert {partition for partition, _ in ranges} == {0}
+    assert ranges[0][1] < 30, [tuple(each) for each in ranges]
+
+
+def test_with_interval_0_what_is_left_of_a_topic_no_longer_read_lifts_no_cap(new_job):
+    job = new_job(inputs={"a": 1, "b": 1}, outputs={"out": 1},
+                  settings={"batch.interval.ms": 0, "rate.max.per.partition": 20})
+    read, left = job.inputs
+    job.feed(1000, topics={left: [0]}, style="plain")
+    job.service.start()
+    job.await_relayed(1)
+    job.service.stop()
+    before = job.tally()["records"]
+    assert before < 1000
+    job.service.settings["input.topics"] = read
+    job.service.start()
+    time.sleep(4)
+    job.feed(60, topics={read: [0]}, style="plain")
+    job.await_relayed(before + 60)
+    job.service.stop()
+    ranges = job.service.rows("SELECT until_offset - from_offset FROM oncesink_batch_range"
+                              " WHERE topic = ? ORDER BY batch", read)
+    assert ranges[0][0] < 30, [tuple(each) for each in ranges]
+
+
 def test_batch_max_records_is_split_by_what_is_there(new_job, topics):
     job = new_job(settings={"batch.max.records": 100})
     topic = f"{job.name}-in"
