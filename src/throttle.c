@@ -28,17 +28,20 @@ static bool has_caps(const struct config *config)
 static void warn_of_first_batch(const struct job *job)
 {
     const struct config *config = job->config;
+    const char *most = config->batch_max_records > 0 ? ", up to batch.max.records" : "";
 
     if (job->identity.batch > 0 || !config->backpressure || config->initial_rate > 0) {
         return;
     }
     if (!has_caps(config)) {
-        log_warning("the first batch of this new ledger takes all there is: back-pressure has no "
-                    "rate before two batches are settled; backpressure.initial.rate limits them");
+        log_warning("the first batch of this new ledger takes all there is%s: back-pressure has no "
+                    "rate before two batches are settled; backpressure.initial.rate limits them",
+                    most);
     } else if (!config->first_batch_capped) {
-        log_warning("the first batch of this new ledger takes all there is, whatever "
+        log_warning("the first batch of this new ledger takes all there is%s, whatever "
                     "rate.max.per.partition says (rate.first.batch = unlimited); "
-                    "rate.first.batch = capped or backpressure.initial.rate limits it");
+                    "rate.first.batch = capped or backpressure.initial.rate limits it",
+                    most);
     }
 }
 

@@ -174,6 +174,7 @@ def test_the_limit_in_records_holds_for_the_first_batch_too(topic, new_service):
     live(service, 3, delay_us=20)
     batches = replayed(rules, service)
     assert (batches[0]["planned"], batches[0]["limited_by"]) == (5003, "records")
+    assert "takes all there is, up to batch.max.records, whatever" in service.log()
     assert batches[1]["limited_by"] == "cap"
 
 

@@ -119,6 +119,34 @@ static void the_estimator_finds_the_speed_of_the_sink(void **state)
     close_load(&load);
 }
 
+/* Two minutes without a broker count as they are: the rate falls as low as it goes, and comes back
+ * by itself. */
+static void a_batch_that_was_held_up_costs_the_rate_for_some_batches(void **state)
+{
+    struct sim_settings settings = settings_of(60000);
+    struct load load;
+    struct sim_job job;
+    struct sim_batch batch;
+    struct err err;
+
+    (void)state;
+    settings.overhead_ms = 20;
+    open_load(&load, "-1 50000000,50000000\n");
+    sim_job_init(&job, &settings, &load.arrivals);
+    for (int i = 1; i <= 30; i++) {
+        job.settings.overhead_ms = i == 20 ? 120000 : 20;
+        assert_int_equal(sim_job_step(&job, &batch, &err), SIM_BATCH);
+        if (i == 20 || i >= 28) {
+            assert_in_range(batch.rate, 55000, 60000);
+        }
+        if (i == 21) {
+            assert_in_range(batch.rate, 100, 500);
+        }
+    }
+    sim_job_deinit(&job);
+    close_load(&load);
+}
+
 static void a_job_ends_when_nothing_more_is_taken(void **state)
 {
     struct sim_settings settings = settings_of(1000);
@@ -218,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_arrive_evenly_over_their_second),
         cmocka_unit_test(the_estimator_finds_the_speed_of_the_sink),
+        cmocka_unit_test(a_batch_that_was_held_up_costs_the_rate_for_some_batches),
         cmocka_unit_test(a_job_ends_when_nothing_more_is_taken),
         cmocka_unit_test(the_settled_rate_is_told_from_where_it_stays_within_a_tenth),
         cmocka_unit_test(a_picture_of_a_long_run_is_thinned_out_and_keeps_the_longest_delay),
