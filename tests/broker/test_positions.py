@@ -111,6 +111,17 @@ def test_every_shape_of_record_is_recognised_after_a_kill(new_job, topics):
     assert not wrong, "\n".join(wrong)
 
 
+def test_a_batch_of_more_partitions_than_there_is_memory_for_is_compared(place_job, topics):
+    """The outputs ask for the input ranges in another order than the ranges would be read in."""
+    job = place_job({"memory.max.bytes": 16 << 20}, inputs={"a": 8, "a-b": 8},
+                    outputs={"a-b_out": 8, "a_out": 8}, route="{topic}_out")
+    job.feed(1600)
+    run(job, -9, failpoint="deliver-last-acked:kill")
+    run(job)
+    job.assert_exactly_once(1600)
+    assert "found 1600 of at most 1600 " in recoveries(job)[-1], recoveries(job)
+
+
 def test_another_jobs_header_is_left_as_it_is(place_job, new_job, topics):
     first = new_job(inputs={"in": 1}, outputs={"out": 1})
     first.feed(200)
