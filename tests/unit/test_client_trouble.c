@@ -36,6 +36,10 @@ static const struct seen {
      "certificate required: SSL alert number 116 (after 1ms in state APIVERSION_QUERY)",
      "wants a client certificate", true},
     {RD_KAFKA_RESP_ERR__TRANSPORT,
+     "ssl://k:9093/bootstrap: Receive failed: error:0A000412:SSL routines::sslv3 alert bad "
+     "certificate: SSL alert number 42 (after 1ms in state APIVERSION_QUERY)",
+     "wants a client certificate", true},
+    {RD_KAFKA_RESP_ERR__TRANSPORT,
      "ssl://k:9093/bootstrap: Receive failed: error:0A000416:SSL routines::sslv3 alert certificate "
      "unknown: SSL alert number 46 (after 27ms in state APIVERSION_QUERY)",
      "refused our certificate", true},
