@@ -131,23 +131,25 @@ static bool begin_again(struct job *job, struct err *err)
     size_t *failed = job->task_some;
     size_t count = read_tasks_in(&job->tasks, READ_TASK_FAILED, failed);
     int64_t failures = most_failures(job, failed, count);
+    int64_t waited_ms;
     char names[NAMES_SIZE];
 
     if (count == 0 || !source_can_retry(job->source)) {
         return true; /* later: see deliver_tasks_hold */
     }
     name_them(job, failed, count, names, sizeof(names));
+    waited_ms = read_tasks_attempt_ms(&job->tasks, job->tasks.tasks[failed[0]].rests);
     if (failures == 0) {
         log_notice("batch %" PRId64 " begins again: input %s", job->batch.number, names);
     } else {
-        log_warning(
-            "batch %" PRId64 ": input %s: nothing came within %" PRId64 " ms (failure %" PRId64
-            " of %" PRId64 " allowed); reading on with a fresh consumer",
-            job->batch.number, names, job->tasks.timeout_ms, failures, job->tasks.failures_max);
+        log_warning("batch %" PRId64 ": input %s: nothing came within %" PRId64
+                    " ms (failure %" PRId64 " of %" PRId64
+                    " allowed); reading on with a fresh consumer",
+                    job->batch.number, names, waited_ms, failures, job->tasks.failures_max);
         if (!note(job, EVENT_ATTEMPT, err,
                   "input %s: nothing came within %" PRId64 " ms, failure %" PRId64 " of %" PRId64
                   "; reading on with a fresh consumer",
-                  names, job->tasks.timeout_ms, failures, job->tasks.failures_max)) {
+                  names, waited_ms, failures, job->tasks.failures_max)) {
             return false;
         }
     }
@@ -167,6 +169,7 @@ static bool batch_failed(struct job *job, struct err *err)
     size_t *resting = job->task_some;
     size_t count = read_tasks_in(&job->tasks, READ_TASK_RESTING, resting);
     int64_t rest_ms = job->tasks.rest_until_ms - wait_now_ms();
+    int64_t waited_ms = read_tasks_attempt_ms(&job->tasks, job->tasks.tasks[resting[0]].rests - 1);
     char names[NAMES_SIZE];
 
     rest_ms = rest_ms > 0 ? rest_ms : 0;
@@ -174,11 +177,11 @@ static bool batch_failed(struct job *job, struct err *err)
     log_error("batch %" PRId64 " failed: input %s: nothing came within %" PRId64 " ms in %" PRId64
               " attempts (task.max.failures); the batch is kept and begins again "
               "in %" PRId64 " ms",
-              job->batch.number, names, job->tasks.timeout_ms, job->tasks.failures_max, rest_ms);
+              job->batch.number, names, waited_ms, job->tasks.failures_max, rest_ms);
     return note(job, EVENT_FAILURE, err,
                 "batch %" PRId64 " failed: input %s: nothing came within %" PRId64 " ms in %" PRId64
                 " attempts; kept, begins again in %" PRId64 " ms",
-                job->batch.number, names, job->tasks.timeout_ms, job->tasks.failures_max, rest_ms);
+                job->batch.number, names, waited_ms, job->tasks.failures_max, rest_ms);
 }
 
 /* Nothing that was taken is around any more. */

@@ -102,6 +102,12 @@ int64_t read_tasks_rest_ms(int64_t rests)
     return rest_ms < READ_TASK_REST_MS_MAX ? rest_ms : READ_TASK_REST_MS_MAX;
 }
 
+int64_t read_tasks_attempt_ms(const struct read_tasks *tasks, int64_t rests)
+{
+    assert(rests >= 0);
+    return tasks->timeout_ms << (rests < READ_TASK_DOUBLINGS_MAX ? rests : READ_TASK_DOUBLINGS_MAX);
+}
+
 /* The batch fails, or has failed already and one more task rests with the others. */
 static void rest(struct read_tasks *tasks, struct read_task *task, int64_t now_ms)
 {
@@ -137,7 +143,8 @@ enum read_tasks_verdict read_tasks_judge(struct read_tasks *tasks, int64_t now_m
     for (size_t i = 0; i < tasks->count; i++) {
         struct read_task *task = &tasks->tasks[i];
 
-        if (task->state == READ_TASK_RUNNING && task->waited_ms >= tasks->timeout_ms) {
+        if (task->state == READ_TASK_RUNNING &&
+            task->waited_ms >= read_tasks_attempt_ms(tasks, task->rests)) {
             move(task, READ_TASK_FAILED);
             if (++task->failures >= tasks->failures_max) {
                 rest(tasks, task, now_ms);

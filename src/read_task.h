@@ -16,6 +16,10 @@
  * delivered stays delivered: only reading begins again. A task that rests is asked all the same, so
  * that a broker's coming back ends its rest at once.
  *
+ * An attempt has twice the time whenever the batch has begun again without anything having come, up
+ * to READ_TASK_DOUBLINGS_MAX times: each fresh consumer begins at the next record needed, and one
+ * behind more aborted data than a broker sends within the time-out would never come to it.
+ *
  * Only time in which it was the broker's turn is counted: between two looks that both found
  * nothing, and at most READ_TASK_LOOK_MS of that, since a long time between two looks is ours (the
  * output was full, a slice was committed, the process stood still). */
@@ -30,6 +34,7 @@ enum {
     READ_TASK_LOOK_MS = 1000,
     READ_TASK_REST_MS = 1000, /* the first back-off; each further one is twice as long */
     READ_TASK_REST_MS_MAX = 60000,
+    READ_TASK_DOUBLINGS_MAX = 6,
 };
 
 enum read_task_state { READ_TASK_RUNNING, READ_TASK_FAILED, READ_TASK_RESTING, READ_TASK_DONE };
@@ -74,6 +79,9 @@ enum read_tasks_verdict {
     READ_TASKS_RESTED,  /* it begins again: those that rested are FAILED, all count anew */
 };
 enum read_tasks_verdict read_tasks_judge(struct read_tasks *tasks, int64_t now_ms);
+
+/* How long an attempt may wait when the batch has begun again so often without anything coming. */
+int64_t read_tasks_attempt_ms(const struct read_tasks *tasks, int64_t rests);
 
 /* A task that failed so often in a row without anything between rests for so long. */
 int64_t read_tasks_rest_ms(int64_t rests);

@@ -70,11 +70,13 @@ static bool look_closely(struct source *source, struct source_part *part, int64_
         break;
     }
     source_idle_end_probe(source, part);
-    if (++part->found < FOUND_SURE) {
-        part->idle_ms = wait_now_ms(); /* it may be passing over much aborted data: not from anew */
+    part->found++;
+    if (part->found < FOUND_SURE || (part->found & (part->found - 1)) != 0) {
+        /* It may be passing over much aborted data, which from anew takes as long once more: so it
+         * has twice the time each time. */
+        part->idle_ms = wait_now_ms();
         return true;
     }
-    part->found = 0;
     log_warning("input %s[%" PRId32 "]: nothing came from offset %" PRId64
                 " on though there is something; fetching again",
                 part->topic, part->partition, part->seen);
