@@ -18,7 +18,6 @@
 enum {
     ARENAS_MAX = 2,
     TRIM_BYTES = 1 << 20,
-    /* above the size of a request or an answer, which come and go all the time */
     /* above the size of a request or an answer, which come and go all the time: mapping each anew
      * costs a quarter more CPU per record of 1 KB */
     MAP_BYTES = 8 << 20,
