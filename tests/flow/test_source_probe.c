@@ -66,8 +66,8 @@ static void while_the_broker_is_away_it_doesnt_know(void **state)
 }
 
 /* The client knows from before that the log goes on, and nothing comes for longer than
- * SOURCE_STALL_MS: not a stall. Meanwhile its reading goes on with a fresh consumer, and the one that
- * the probe was begun for ends. */
+ * SOURCE_STALL_MS: not a stall. Meanwhile its reading goes on with a fresh consumer, and the one
+ * that the probe was begun for ends. */
 static void a_range_is_not_called_empty_while_its_broker_is_away(void **state)
 {
     struct mock *mock = *state;
