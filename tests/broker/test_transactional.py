@@ -31,5 +31,4 @@ def test_without_provenance_records_arrive_as_they_are(new_job):
         assert time.monotonic() < deadline, job.service.log_tail()
         time.sleep(0.05)
     job.service.stop()
-    result = job.check(provenance="none")
-    assert result["clean"] and result["out"] == 3000, result
+    job.assert_exactly_once(3000, provenance="none")
