@@ -8,9 +8,9 @@ from service import SLOWNESS, Service
 
 _numbers = itertools.count(1)
 
-# The ways to deliver that the crash tests go through.
-MARKERS_S = 5
+MARKERS_S = 5   # the longest wait for a transaction's markers
 
+# The ways to deliver that the crash tests go through.
 MODES = {
     "idempotent": {"delivery.mode": "idempotent"},
     "positions": {"delivery.mode": "idempotent", "output.provenance": "positions"},
