@@ -5,13 +5,13 @@
  * unusable, 75 the service runs or no broker answers, 77 it can't be decided so, 78 settings). */
 #include "recover.h"
 
+#include "commands.h"
+
 #include <argp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 
-static const struct recover_command COMMANDS[] = {
+static const struct command COMMANDS[] = {
     {"status", "how far the job is, what is in doubt, what happened last", cmd_status},
     {"verify", "whether the ledger is sound", cmd_verify},
     {"backup", "copy the ledger while the service runs", cmd_backup},
@@ -130,72 +130,15 @@ int recover_failed(const struct err *err)
     return err_exit_code(err->kind);
 }
 
-/* ---- the program's line: up to the command's name ---- */
-
-struct choice {
-    const struct recover_command *command;
-    int first; /* where in argv the command's name is */
-};
-
-static error_t parse_program(int key, char *text, struct argp_state *state)
-{
-    struct choice *choice = state->input;
-
-    switch (key) {
-    case ARGP_KEY_ARG:
-        for (size_t i = 0; i < COMMAND_COUNT; i++) {
-            if (strcmp(text, COMMANDS[i].name) == 0) {
-                choice->command = &COMMANDS[i];
-                choice->first = state->next - 1;
-                state->next = state->argc; /* the rest is the command's */
-                return 0;
-            }
-        }
-        argp_error(state, "no command is called '%s'; --help lists them", text);
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-        argp_error(state, "which command? --help lists them");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static char *list_commands(int key, const char *text, void *input)
-{
-    char *list = NULL;
-    size_t size = 0;
-    FILE *out;
-
-    (void)input;
-    if (key != ARGP_KEY_HELP_POST_DOC || (out = open_memstream(&list, &size)) == NULL) {
-        return (char *)text;
-    }
-    fprintf(out, "Commands:\n");
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        fprintf(out, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
-    }
-    fprintf(out, "\nEach tells more with COMMAND --help.");
-    fclose(out);
-    return list;
-}
-
 int main(int argc, char **argv)
 {
-    const struct argp argp = {
-        .parser = parse_program,
-        .args_doc = "COMMAND LEDGER ...",
+    static const struct commands PROGRAM = {
+        .program = "oncesink-recover",
+        .line = "COMMAND LEDGER ...",
         .doc = "Looks into an Oncesink ledger, and mends it by your decision.\v ",
-        .help_filter = list_commands,
+        .list = COMMANDS,
+        .count = COMMAND_COUNT,
     };
-    struct choice choice = {0};
-    char *name;
 
-    argp_program_version = "oncesink-recover " ONCESINK_VERSION;
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &choice);
-    if (asprintf(&name, "oncesink-recover %s", choice.command->name) < 0) {
-        return EX_OSERR;
-    }
-    argv[choice.first] = name; /* so that the command's messages begin with both names */
-    return choice.command->run(argc - choice.first, argv + choice.first);
+    return commands_run(&PROGRAM, argc, argv);
 }

@@ -8,12 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct recover_command {
-    const char *name;
-    const char *summary;
-    int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit code */
-};
-
 enum recover_assume { ASSUME_NOTHING, ASSUME_DELIVERED, ASSUME_MISSING };
 
 enum { RECOVER_OUTPUTS_MAX = 1000 };

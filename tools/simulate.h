@@ -9,12 +9,6 @@
 #include <argp.h>
 #include <stdio.h>
 
-struct simulate_command {
-    const char *name;
-    const char *summary;
-    int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit code */
-};
-
 /* What a command makes of its input: answers to `out`. */
 typedef bool (*simulate_answer)(struct lines *in, FILE *out, struct err *err);
 
