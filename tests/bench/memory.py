@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from kafka import Kafka             # noqa: E402
 from peer import Peer               # noqa: E402
-from relay import ROOT, measure     # noqa: E402
+from measured import ROOT, measure  # noqa: E402
 
 MIB = 1 << 20
 RECORDS_A_PARTITION_MIN = 3

@@ -1,220 +1,213 @@
 #!/usr/bin/python3
-"""The product against the floor: what one record costs, side by side on one real Kafka.
+"""Speed and footprint of the relay, on one real Kafka 4.3.1: what the product costs beside the floor, and its service
+figures, as one table.
 
-    tests/bench/relay.py [--mode idempotent|transactional] [--records N] [--size BYTES] [--batch N]
-                         [--pairs N] [--floor-only] [--json FILE]
+    tests/bench/relay.py [ROW…] [--pairs N] [--json FILE] [--svg FOLDER]    # no ROW: all but `hour`
+    tests/bench/relay.py [--mode MODE] [--provenance WAY] [--records N] [--size BYTES] [--batch N]   # a row of your own
+    tests/bench/relay.py --list
+    tests/bench/relay.py --from FILE [--svg FOLDER]                         # prints and draws what --json has kept
 
-Loads N records over three partitions, then copies them by turns with build/release/bench/raw_loop (the shortest
-correct loop, with a header as long as ours) and with build/release/oncesinkd --until-end, each time into a new topic
-in which every record is counted. One pair is run before and not counted. Compares the medians; what counts is CPU
-seconds per record of the process (the goal: at most 1.25 x the floor's), as throughput depends on a broker that shares
-the machine. With --mode transactional every batch is a transaction in both, and the goal is 0.8 of the floor's
-throughput from end to end; the ratio of single pairs shows how noisy the machine is.
+A row is measured by its module (beside_floor.py says how a pair is); it has figures and, where the goals name one, what
+each is to be. --json keeps every run. Exit 1 when a figure misses its goal or a row couldn't be measured: records that
+don't all arrive are such a reason.
 """
 
 import argparse
+import collections
+import datetime
 import json
 import os
 import pathlib
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
+import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+os.environ.setdefault("ONCESINK_PRESET", "release")
 
-from kafka import Kafka, die_with_parent    # noqa: E402
+import beside_floor                         # noqa: E402
+from beside_floor import Case               # noqa: E402
+from figures import check                   # noqa: E402
+from kafka import VERSION, Kafka            # noqa: E402
+from measured import ROOT                   # noqa: E402
 from peer import Peer                       # noqa: E402
+from stage import Stage                     # noqa: E402
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PARTITIONS = 3
-CPU_RATIO_MAX = 1.25
-SPEED_RATIO_MIN = 0.8      # transactional
-RUN_S_MAX = 600
-INPUT = "bench-in"
+BROKER_MEMORY = "1g"
+
+# run(stage) measures and returns {"about": TEXT, "checks": [figures.check(…)], and anything for --json};
+# draw(results, folder), where there is one, makes plots of it.
+Row = collections.namedtuple("Row", "run draw usual", defaults=(None, True))
+
+
+def beside(**case):
+    """A row of the product beside the floor; --records makes it shorter."""
+    def run(stage):
+        records = stage.how.records or case.get("records", Case.records)
+        return beside_floor.compare(stage, Case(**{**case, "records": records}))
+    return Row(run)
+
+
+KILOBYTE = {"records": 600_000, "size": 1000}
+SMALL = {"records": 300_000, "batch": 1000, "cpu_max": None, "speed_min": 0.7}
+POSITIONS, HEADERS = {"provenance": "positions"}, {"provenance": "headers"}
+TRANSACTIONAL = {"mode": "transactional"}
+
+ROWS = {
+    "positions-100": beside(**POSITIONS),
+    "headers-100": beside(**HEADERS),
+    "transactional-100": beside(**TRANSACTIONAL),
+    "positions-1k": beside(**POSITIONS, **KILOBYTE),
+    "headers-1k": beside(**HEADERS, **KILOBYTE),
+    "transactional-1k": beside(**TRANSACTIONAL, **KILOBYTE),
+    "small-positions": beside(**POSITIONS, **SMALL),
+    "small-headers": beside(**HEADERS, **SMALL),
+    "small-transactional": beside(**TRANSACTIONAL, **SMALL),
+}
 
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--mode", choices=["idempotent", "transactional"], default="idempotent")
-    parser.add_argument("--records", type=int, default=2_000_000)
-    parser.add_argument("--size", type=int, default=100, help="bytes of a value")
-    parser.add_argument("--batch", type=int, default=100_000, help="records of a batch")
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--floor-only", action="store_true", help="without the product")
-    parser.add_argument("--bare", action="store_true", help="the floor without a header, too")
+    parser.add_argument("rows", nargs="*", metavar="ROW")
+    parser.add_argument("--list", action="store_true", help="the rows there are")
+    parser.add_argument("--pairs", type=int, default=7, help="of floor and product, in each row")
+    parser.add_argument("--pairs-max", type=int, default=21,
+                        help="so many at most, while a rate's interval is too wide and has the goal in it")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting for the product")
     parser.add_argument("--preset", default="release")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="a setting for the product")
-    parser.add_argument("--floor-in-flight", type=int, default=1, metavar="N",
-                        help="requests in flight of the floor's producer")
     parser.add_argument("--json", metavar="FILE")
-    return parser.parse_args()
+    parser.add_argument("--svg", metavar="FOLDER", help="plots (needs what tools/setup bench installs)")
+    parser.add_argument("--from", dest="kept", metavar="FILE", help="measures nothing: what --json has kept")
+    parser.add_argument("--records", type=int, help="instead of the row's")
+    own = parser.add_argument_group("a row of your own")
+    own.add_argument("--mode", choices=["idempotent", "transactional"])
+    own.add_argument("--provenance", choices=["headers", "positions", "none"])
+    own.add_argument("--size", type=int, help="bytes of a value")
+    own.add_argument("--batch", type=int, help="records of a batch")
+    own.add_argument("--floor-only", action="store_true", help="without the product")
+    own.add_argument("--bare", action="store_true", help="the floor without a header, too")
+    own.add_argument("--floor-in-flight", type=int, default=1, metavar="N",
+                     help="requests in flight of the floor's producer")
+    how = parser.parse_args()
+    how.pairs_max = max(how.pairs, how.pairs_max)
+    unknown = [name for name in how.rows if name not in ROWS]
+    if unknown:
+        parser.error(f"no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
+    return how
 
 
-def peak_kib(pid):
-    """VmHWM; None once the process has ended. (ru_maxrss would count the parent's memory.)"""
+def own_row(how):
+    """The row that the options describe, if they do."""
+    given = {name: getattr(how, name) for name in ("mode", "provenance", "size", "batch", "records")
+             if getattr(how, name) is not None}
+    if how.rows or not (given or how.floor_only or how.bare):
+        return None
+    contestants = ["floor"] + ["bare"] * how.bare + ["product"] * (not how.floor_only)
+    case = Case(**given)
+    if contestants == ["floor", "product"]:
+        return Row(lambda stage: beside_floor.compare(stage, case))
+    return Row(lambda stage: beside_floor.look(stage, case, contestants))
+
+
+def rows_of(how):
+    own = own_row(how)
+    if own:
+        return {"own": own}
+    return {name: row for name, row in ROWS.items() if (name in how.rows if how.rows else row.usual)}
+
+
+# ── telling ─────────────────────────────────────────────────────────────────────────────────────
+
+def tell(name, result):
+    """A row of the table: one line a figure."""
+    print(f"{name}: {result['about']}")
+    for each in result["checks"]:
+        verdict = {True: "ok", False: "MISSED", None: ""}[each["ok"]]
+        print(f"    {each['what']:<34} {each['text']:<62} {each['goal'] or '':<8} {verdict}".rstrip())
+    print(flush=True)
+
+
+def missed(results):
+    return [f"{name}: {each['what']}" for name, result in results.items()
+            for each in result["checks"] if each["ok"] is False]
+
+
+def conclude(results):
+    """The last line, and the exit code."""
+    bad = missed(results)
+    stated = sum(each["ok"] is not None for result in results.values() for each in result["checks"])
+    print(f"{stated - len(bad)} of {stated} goals reached" + "".join(f"\n  missed: {each}" for each in bad))
+    return int(bool(bad))
+
+
+def draw(results, folder):
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, row in ROWS.items():
+        if row.draw and name in results and "failed" not in results[name]:
+            row.draw(results[name], folder)
+
+
+# ── measuring ───────────────────────────────────────────────────────────────────────────────────
+
+def machine():
+    with open("/proc/cpuinfo") as info:
+        model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), "?")
+    return {"cores": os.cpu_count(), "processor": model, "kernel": os.uname().release, "kafka": VERSION,
+            "when": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+
+
+def run_row(row, stage):
+    """A row that can't be measured doesn't cost the others."""
     try:
-        with open(f"/proc/{pid}/status") as status:
-            for line in status:
-                if line.startswith("VmHWM"):
-                    return int(line.split()[1])
-    except OSError:
-        pass
-    return None
+        return row.run(stage)
+    except Exception as trouble:                # pylint: disable=broad-except
+        traceback.print_exc()
+        return {"about": "not measured", "failed": str(trouble),
+                "checks": [check("measured", str(trouble).splitlines()[0], "", False)]}
 
 
-def measure(command, folder):
-    """Runs it; its wall time, CPU time of all its threads, and peak memory."""
-    log = folder / "run.log"
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    began = time.monotonic()
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
-                                   cwd=folder, preexec_fn=die_with_parent)
-    peak = 0
-    while process.poll() is None:
-        peak = max(peak, peak_kib(process.pid) or 0)
-        if time.monotonic() - began > RUN_S_MAX:
-            process.kill()
-        time.sleep(0.02)
-    wall_s = time.monotonic() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if process.returncode != 0:
-        sys.exit(f"exit {process.returncode}: {' '.join(command)}\n"
-                 + log.read_text(errors="replace")[-3000:])
-    return {"wall_s": wall_s,
-            "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-            "peak_mib": peak / 1024}
+def keep(how, results):
+    if how.json:
+        pathlib.Path(how.json).write_text(json.dumps(
+            {"machine": machine(), "options": vars(how), "rows": results}, indent=1) + "\n")
 
 
-class Bench:
-    def __init__(self, how, kafka, topics, folder):
-        self.how, self.kafka, self.topics, self.folder = how, kafka, topics, folder
-        self.build = ROOT / "build" / how.preset
-        self.transactional = how.mode == "transactional"
-        self.runs = 0
-
-    def load(self):
-        self.topics("create_topics", topics={INPUT: {"partitions": PARTITIONS}})
-        self.topics("feed", topics={INPUT: list(range(PARTITIONS))}, count=self.how.records,
-                    size=self.how.size, style="plain")
-
-    def floor(self, output, header=True):
-        return [str(self.build / "bench" / "raw_loop"), *(["--header"] if header else []),
-                *(["--transactional", output] if self.transactional else []),
-                "-X", f"max.in.flight={self.how.floor_in_flight}",
-                self.kafka.bootstrap, INPUT, output, str(self.how.batch)]
-
-    def bare(self, output):
-        return self.floor(output, header=False)
-
-    def product(self, output):
-        file = self.folder / f"{output}.conf"
-        file.write_text(f"job.name = {output}\n"
-                        f"bootstrap.servers = {self.kafka.bootstrap}\n"
-                        f"input.topics = {INPUT}\n"
-                        f"output.topic = {output}\n"
-                        f"delivery.mode = {self.how.mode}\n"
-                        "output.provenance = headers\n"
-                        "batch.interval.ms = 0\n"
-                        f"batch.max.records = {self.how.batch}\n")
-        extras = [part for each in self.how.set for part in ("--set", each)]
-        return [str(self.build / "oncesinkd"), *extras, "--until-end", str(file)]
-
-    def arrived(self, output):
-        """How many records a reader sees: between the ends of a log lie transactions' marks, too."""
-        if self.transactional:
-            found = self.topics("tally", name=output, topics=[output], isolation="read_committed")
-            self.topics("tally", name=output, close=True)
-            return found["records"]
-        ends = self.topics("ends", topics=[output])
-        return sum(end["high"] - end["start"] for end in ends[output].values())
-
-    def run(self, what):
-        """One measured run of floor, bare or product into a topic of its own."""
-        self.runs += 1
-        output = f"bench-{what}-{self.runs}"
-        self.topics("create_topics", topics={output: {"partitions": PARTITIONS}})
-        figures = measure(getattr(self, what)(output), self.folder)
-        arrived = self.arrived(output)
-        if arrived != self.how.records:
-            sys.exit(f"{what}: {arrived} records of {self.how.records} arrived")
-        self.topics("delete_topics", topics=[output])
-        figures["records_per_s"] = self.how.records / figures["wall_s"]
-        figures["cpu_us_per_record"] = 1e6 * figures["cpu_s"] / self.how.records
-        return figures
+def measured_rows(how):
+    for program in ("bench/raw_loop", "oncesinkd"):
+        if not (ROOT / "build" / how.preset / program).is_file():
+            sys.exit(f"no {program} in build/{how.preset}: tools/test build_{how.preset} makes it")
+    results = {}
+    peer = Peer().start()
+    try:
+        with Kafka(memory=BROKER_MEMORY) as kafka, tempfile.TemporaryDirectory(prefix="oncesink-bench-") as folder:
+            stage = Stage(how, kafka, peer.at(kafka.bootstrap), pathlib.Path(folder))
+            for name, row in rows_of(how).items():
+                print(name, file=sys.stderr, flush=True)
+                results[name] = run_row(row, stage)
+                tell(name, results[name])
+                keep(how, results)
+    finally:
+        peer.close()
+    return results
 
 
-def table(results):
-    """Medians, one line a contestant."""
-    columns = [("cpu_us_per_record", "CPU us/record", "{:.3f}"),
-               ("records_per_s", "records/s", "{:,.0f}"),
-               ("wall_s", "wall s", "{:.2f}"), ("peak_mib", "peak MiB", "{:.1f}")]
-    print(f"{'':<10}" + "".join(f"{title:>15}" for _, title, _ in columns))
-    for what, runs in results.items():
-        cells = (form.format(statistics.median(run[key] for run in runs))
-                 for key, _, form in columns)
-        print(f"{what:<10}" + "".join(f"{cell:>15}" for cell in cells))
-
-
-def ratios(results):
-    """Product to floor, pair by pair; the median and the range."""
-    answer = {}
-    for key in ("cpu_us_per_record", "records_per_s", "peak_mib"):
-        pairs = [product[key] / floor[key]
-                 for product, floor in zip(results["product"], results["floor"])]
-        answer[key] = {"median": statistics.median(pairs), "least": min(pairs), "most": max(pairs)}
-    return answer
-
-
-def goal(how):
-    if how.mode == "transactional":
-        return f"records/s at least {SPEED_RATIO_MIN} x the floor's (batches of 100,000)"
-    return f"CPU per record at most {CPU_RATIO_MAX} x the floor's"
-
-
-def good(how, ratio):
-    if how.mode == "transactional":
-        return ratio["records_per_s"]["median"] >= SPEED_RATIO_MIN
-    return ratio["cpu_us_per_record"]["median"] <= CPU_RATIO_MAX
+def kept_rows(file):
+    results = json.loads(pathlib.Path(file).read_text())["rows"]
+    for name, result in results.items():
+        tell(name, result)
+    return results
 
 
 def main():
     how = options()
-    contestants = ["floor"] + (["bare"] if how.bare else []) \
-        + ([] if how.floor_only else ["product"])
-    for program in ["bench/raw_loop"] + ([] if how.floor_only else ["oncesinkd"]):
-        if not (ROOT / "build" / how.preset / program).is_file():
-            sys.exit(f"no {program} in build/{how.preset}: tools/test build_{how.preset} makes it")
-    peer = Peer().start()
-    try:
-        with Kafka() as kafka, tempfile.TemporaryDirectory(prefix="oncesink-bench-") as folder:
-            bench = Bench(how, kafka, peer.at(kafka.bootstrap), pathlib.Path(folder))
-            bench.load()
-            results = {what: [] for what in contestants}
-            for turn in range(how.pairs + 1):
-                for what in contestants if turn % 2 else reversed(contestants):
-                    figures = bench.run(what)
-                    if turn > 0:
-                        results[what].append(figures)
-    finally:
-        peer.close()
-    print(f"{how.mode}: {how.records:,} records of {how.size} B, {PARTITIONS} partitions, "
-          f"batches of {how.batch:,}; medians of {how.pairs}")
-    table(results)
-    summary = {"options": vars(how), "runs": results, "cores": os.cpu_count()}
-    if not how.floor_only:
-        summary["ratios"] = ratios(results)
-        for key, ratio in summary["ratios"].items():
-            print(f"product / floor, {key}: {ratio['median']:.3f} "
-                  f"({ratio['least']:.3f} to {ratio['most']:.3f})")
-        print(f"goal: {goal(how)}")
-    if how.json:
-        pathlib.Path(how.json).write_text(json.dumps(summary, indent=1) + "\n")
-    return int(not how.floor_only and not good(how, summary["ratios"]))
+    if how.list:
+        print("\n".join(name + ("" if row.usual else "   (only when named)") for name, row in ROWS.items()))
+        return 0
+    results = kept_rows(how.kept) if how.kept else measured_rows(how)
+    if how.svg:
+        draw(results, how.svg)
+    return conclude(results)
 
 
 if __name__ == "__main__":

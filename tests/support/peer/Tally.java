@@ -15,7 +15,8 @@ import org.apache.kafka.common.TopicPartition;
  * PARTITION of the input": N}}}: how many records of each batch the outputs hold, as a
  * reader of "isolation" (default read_uncommitted) sees them now. A tally goes on reading where it stopped the last time,
  * so asking again is cheap; only batches that changed since the last answer are in it, with
- * "all": true every one. {"close": true} ends it.
+ * "all": true every one. With "any": true the first time, records without our header count too, of no batch.
+ * {"close": true} ends it.
  */
 final class Tally {
     private static final Map<String, Tally> OPEN = new ConcurrentHashMap<>();
@@ -24,9 +25,11 @@ final class Tally {
     private final TreeMap<Long, TreeMap<String, Long>> batches = new TreeMap<>();
     private final TreeMap<Long, TreeMap<String, Long>> changed = new TreeMap<>();
     private final boolean committed;
+    private final boolean any;
     private long records;
 
-    private Tally(String bootstrap, String isolation) {
+    private Tally(String bootstrap, String isolation, boolean any) {
+        this.any = any;
         consumer = Clients.consumer(bootstrap, isolation);
         committed = isolation.equals("read_committed");
     }
@@ -41,7 +44,7 @@ final class Tally {
             return Peer.JSON.createObjectNode();
         }
         Tally tally = OPEN.computeIfAbsent(name, ignored -> new Tally(call.bootstrap(),
-            call.text("isolation", "read_uncommitted")));
+            call.text("isolation", "read_uncommitted"), call.flag("any", false)));
         synchronized (tally) {
             tally.readOn(Clients.admin(call.bootstrap()),
                 Topics.texts(call.request().get("topics")));
@@ -67,6 +70,7 @@ final class Tally {
     private void add(ConsumerRecord<byte[], byte[]> record) {
         Provenance from = Provenance.last(record.headers());
         if (from == null) {
+            records += any ? 1 : 0;
             return;
         }
         records++;
