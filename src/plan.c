@@ -18,6 +18,7 @@
 #include "source_ends.h"
 #include "start.h"
 #include "throttle.h"
+#include "wait.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -213,10 +214,20 @@ static bool is_anything_capped(const struct job *job)
     return false;
 }
 
+/* Where a plan's time goes; plan_store tells the rest. */
+static void tell_times(const struct batch *batch, int64_t brokers_us, int64_t own_us)
+{
+    log_debug("batch %" PRId64 ": %zu partitions to be read; the brokers told their ends in %.1f "
+              "ms, the plan was made in %.1f ms",
+              batch->number, batch->range_count, (double)brokers_us / 1000, (double)own_us / 1000);
+}
+
 bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wait_ms,
                   struct batch *batch, bool *made_out, struct err *err)
 {
     int64_t started_ms = clock_now_ms(&job->clock);
+    int64_t asked_us = wait_now_us();
+    int64_t answered_us;
     size_t count;
     struct ends_item *items;
     struct patience patience = job_patience(job, wait_ms >= 0 ? wait_ms : ENDS_WAIT_MS);
@@ -245,6 +256,7 @@ bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wai
         }
     }
     ok = ok && start_check_ids(job, err);
+    answered_us = wait_now_us();
     if (ok && failpoint("plan-asked")) {
         ok = err_set(err, ERR_FAILED, 0, "failpoint");
     }
@@ -265,7 +277,9 @@ bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wai
          * comes later finds this batch under way. */
         stop_serve(&job->stop);
         *made_out = batch->range_count > 0 && !stop_requested(&job->stop);
-        if (!*made_out) {
+        if (*made_out) {
+            tell_times(batch, answered_us - asked_us, wait_now_us() - answered_us);
+        } else {
             batch_deinit(batch); /* or settling would store it, and nobody take it up */
         }
     }
@@ -276,6 +290,7 @@ bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wai
 bool plan_store(struct job *job, void *arg, struct err *err)
 {
     struct batch *batch = arg;
+    int64_t began_us = wait_now_us();
 
     if (!ledger_define(job->ledger, &batch->definition, err) ||
         !ledger_plan(job->ledger, batch, err)) {
@@ -286,6 +301,8 @@ bool plan_store(struct job *job, void *arg, struct err *err)
                       "%" PRId64 " missed ticks collapsed into one", batch->missed_ticks)) {
         return false;
     }
+    log_debug("batch %" PRId64 ": the plan was written in %.1f ms", batch->number,
+              (double)(wait_now_us() - began_us) / 1000);
     return !failpoint("plan-before-commit") || err_set(err, ERR_FAILED, 0, "failpoint");
 }
 

@@ -10,12 +10,17 @@
 
 enum { TELL_AFTER_MS = 5000 };
 
-int64_t wait_now_ms(void)
+int64_t wait_now_us(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t wait_now_ms(void)
+{
+    return wait_now_us() / 1000;
 }
 
 void wait_init(struct wait *wait, const struct patience *patience)

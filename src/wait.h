@@ -29,5 +29,6 @@ void wait_over(const struct wait *wait, const char *what);
 
 /* CLOCK_MONOTONIC. Any thread. */
 int64_t wait_now_ms(void);
+int64_t wait_now_us(void);
 
 #endif

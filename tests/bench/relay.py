@@ -26,6 +26,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 os.environ.setdefault("ONCESINK_PRESET", "release")
 
 import beside_floor                         # noqa: E402
+import service                              # noqa: E402
+import service_times                        # noqa: E402
 from beside_floor import Case               # noqa: E402
 from figures import check                   # noqa: E402
 from kafka import VERSION, Kafka            # noqa: E402
@@ -63,6 +65,11 @@ ROWS = {
     "small-positions": beside(**POSITIONS, **SMALL),
     "small-headers": beside(**HEADERS, **SMALL),
     "small-transactional": beside(**TRANSACTIONAL, **SMALL),
+    "ready": Row(service_times.ready),
+    "kill-idempotent": Row(service_times.kills("idempotent")),
+    "kill-transactional": Row(service_times.kills("transactional")),
+    "idle": Row(service_times.idle),
+    "partitions": Row(service_times.partitions),
 }
 
 
@@ -79,6 +86,9 @@ def options():
     parser.add_argument("--svg", metavar="FOLDER", help="plots (needs what tools/setup bench installs)")
     parser.add_argument("--from", dest="kept", metavar="FILE", help="measures nothing: what --json has kept")
     parser.add_argument("--records", type=int, help="instead of the row's")
+    parser.add_argument("--starts", type=int, default=20, help="of ready")
+    parser.add_argument("--kills", type=int, default=7, help="of each kill row")
+    parser.add_argument("--idle-s", type=int, default=60, help="seconds of idle, twice")
     own = parser.add_argument_group("a row of your own")
     own.add_argument("--mode", choices=["idempotent", "transactional"])
     own.add_argument("--provenance", choices=["headers", "positions", "none"])
@@ -177,6 +187,7 @@ def measured_rows(how):
     for program in ("bench/raw_loop", "oncesinkd"):
         if not (ROOT / "build" / how.preset / program).is_file():
             sys.exit(f"no {program} in build/{how.preset}: tools/test build_{how.preset} makes it")
+    service.BUILD = ROOT / "build" / how.preset
     results = {}
     peer = Peer().start()
     try:
