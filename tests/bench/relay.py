@@ -28,6 +28,8 @@ os.environ.setdefault("ONCESINK_PRESET", "release")
 import beside_floor                         # noqa: E402
 import service                              # noqa: E402
 import service_times                        # noqa: E402
+import producers                            # noqa: E402
+import streams                              # noqa: E402
 from beside_floor import Case               # noqa: E402
 from figures import check                   # noqa: E402
 from kafka import VERSION, Kafka            # noqa: E402
@@ -70,6 +72,10 @@ ROWS = {
     "kill-transactional": Row(service_times.kills("transactional")),
     "idle": Row(service_times.idle),
     "partitions": Row(service_times.partitions),
+    "streams-100": Row(streams.beside("100 B")),
+    "streams-1k": Row(streams.beside("1 KB")),
+    "streams-settings": Row(streams.settings, usual=False),
+    "producers": Row(producers.run),
 }
 
 

@@ -64,10 +64,11 @@ def cache_dir():
     return pathlib.Path(base) / "oncesink"
 
 
-def classpath():
-    jars = cache_dir() / f"kafka-{VERSION}"
+def classpath(name="kafka", target="test"):
+    """The jars that `tools/setup TARGET` leaves in the cache as NAME-VERSION."""
+    jars = cache_dir() / f"{name}-{VERSION}"
     if not any(jars.glob("kafka-clients-*.jar")):
-        raise RuntimeError(f"no Kafka in {jars}: run tools/setup test")
+        raise RuntimeError(f"no Kafka in {jars}: run tools/setup {target}")
     return str(jars / "*")
 
 

@@ -30,17 +30,18 @@ class PeerError(Exception):
     pass
 
 
-def compiled():
-    """The class files' folder, compiled unless these very sources are already."""
-    sources = sorted(SOURCES.glob("*.java"))
+def compiled(place=SOURCES, jars=None):
+    """The folder of the class files of a folder's sources, compiled unless these very sources are
+    already. Without jars: against Kafka's."""
+    sources = sorted(place.glob("*.java"))
     print_of_them = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources))
-    folder = BUILD / f"peer-{print_of_them.hexdigest()[:16]}"
+    folder = BUILD / f"{place.name}-{print_of_them.hexdigest()[:16]}"
     if folder.is_dir():
         return folder
     BUILD.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=BUILD, prefix="peer-new-") as new:
+    with tempfile.TemporaryDirectory(dir=BUILD, prefix=f"{place.name}-new-") as new:
         fresh = pathlib.Path(new) / "classes"
-        subprocess.run(["javac", "-nowarn", "--release", "17", "-cp", classpath(), "-d",
+        subprocess.run(["javac", "-nowarn", "--release", "17", "-cp", jars or classpath(), "-d",
                         str(fresh), *map(str, sources)], check=True)
         try:
             fresh.rename(folder)

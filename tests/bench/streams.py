@@ -1,0 +1,281 @@
+"""The product beside Kafka Streams: the same records, relayed exactly once by both, by turns.
+
+Streams is tests/bench/streams (builder.stream(INPUT).to(OUTPUT), processing.guarantee=exactly_once_v2); the product
+runs in transactional mode with batches of 100,000 records and no pause between them. Both are looked at from outside,
+in the same way: a group's committed offsets say how far a run is, some ten times a second, until all of the input is
+committed and a read_committed reader sees it. Then the records are counted, and of the first run of each, which is not
+one of the pairs, every record is compared.
+
+Two rates, as a JVM needs seconds to start: from the process' start to the last record, and from the first commit seen
+to the last one. Of the second there is also the later half, in which the JVM's compilers have done most of their work.
+
+Row `streams-settings` shows how SETTINGS was found: one run of each of VARIANTS, the best of which is compared.
+"""
+
+import os
+import pathlib
+import signal
+import statistics
+import subprocess
+import time
+
+from figures import at_least, check, ratio_of_pairs
+from kafka import classpath, die_with_parent
+from measured import RUN_S_MAX, status_kib
+from peer import compiled
+from stage import PARTITIONS
+
+SOURCES = pathlib.Path(__file__).resolve().parent / "streams"
+LOOK_S = 0.05
+STOP_S_MAX = 30
+RATE_MIN = 2.5      # the goal, from start to end
+BATCH = 100_000
+
+CASES = {"100 B": (3_000_000, 100), "1 KB": (600_000, 1000)}
+
+# A stream without tables or joins has no state store, so neither RocksDB nor its cache is at work.
+# Streams' own defaults for exactly_once_v2: a commit every 100 ms, 1 thread, linger 100 ms, requests of 16 KiB a
+# partition, 1000 records a poll and in a partition's buffer.
+DEFAULTS = {}
+# More at a time in each step: what a person would raise who wants throughput.
+LARGER = {
+    "producer.batch.size": 262_144,
+    "producer.buffer.memory": 67_108_864,
+    "consumer.max.poll.records": 10_000,
+    "buffered.records.per.partition": 20_000,
+}
+SECOND = {"commit.interval.ms": 1000}
+HEAP = ["-Xms512m", "-Xmx512m"]
+G1, PARALLEL = ["-XX:+UseG1GC", *HEAP], ["-XX:+UseParallelGC", *HEAP]
+
+
+def threads(count):
+    return {"num.stream.threads": count}
+
+
+# What is tried: settings of Streams, options of its JVM.
+VARIANTS = {
+    "defaults": (DEFAULTS, G1),
+    "3 threads": (threads(3), G1),
+    "1 s": (SECOND, G1),
+    "3 threads, 1 s": ({**threads(3), **SECOND}, G1),
+    "larger": (LARGER, G1),
+    "larger, 1 s": ({**LARGER, **SECOND}, G1),
+    "larger, 3 threads": ({**LARGER, **threads(3)}, G1),
+    "larger, 3 threads, 1 s": ({**LARGER, **threads(3), **SECOND}, G1),
+    "larger, 1 s, linger 5": ({**LARGER, **SECOND, "producer.linger.ms": 5}, G1),
+    "larger, 1 s, parallel": ({**LARGER, **SECOND}, PARALLEL),
+    "larger, 3 threads, 1 s, parallel": ({**LARGER, **threads(3), **SECOND}, PARALLEL),
+}
+SETTINGS = "larger, 1 s"
+
+
+# ── a run, looked at from outside ───────────────────────────────────────────────────────────────
+
+def cpu_s(pid):
+    """Of all threads so far, also of a process that has ended and isn't waited for yet."""
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def ended(process):
+    """Without waiting for it, so that its CPU time can still be read."""
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+class Run:
+    """A relay from the start of its process until all is committed and readable."""
+
+    def __init__(self, stage, source, output, records):
+        self.stage, self.source, self.output, self.records = stage, source, output, records
+        self.log = stage.folder / "run.log"
+        self.samples = []       # (seconds since the start, records committed, CPU seconds)
+        self.peak_kib = 0
+
+    def go(self, command, ends_itself):
+        with self.log.open("wb") as out:
+            self.began = time.monotonic()
+            process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+                                       cwd=self.stage.folder, preexec_fn=die_with_parent)
+        try:
+            while not self._look(process):
+                if ended(process) and not (ends_itself and self._committed() == self.records):
+                    raise RuntimeError(f"it ended: {' '.join(command)}\n{self._said()}")
+                if time.monotonic() - self.began > RUN_S_MAX:
+                    raise RuntimeError(f"{self._committed()} of {self.records} after {RUN_S_MAX} s\n{self._said()}")
+                time.sleep(LOOK_S)
+            if not ends_itself:
+                process.send_signal(signal.SIGTERM)
+            process.wait(STOP_S_MAX)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if ends_itself and process.returncode != 0:
+            raise RuntimeError(f"exit {process.returncode}: {' '.join(command)}\n{self._said()}")
+        return self._figures()
+
+    def _said(self):
+        return self.log.read_text(errors="replace")[-3000:]
+
+    def _committed(self):
+        """How many records the group's offsets stand for: inputs begin at 0, and each offset in them is a record."""
+        found = self.stage.topics("group_offsets", group=self.output).get(self.source, {})
+        return sum(each["offset"] for each in found.values())
+
+    def _readable(self):
+        """No transaction is open any more, so a read_committed reader sees all there is."""
+        ends = self.stage.topics("ends", topics=[self.output])[self.output]
+        return all(end["stable"] == end["high"] for end in ends.values())
+
+    def _look(self, process):
+        committed = self._committed()
+        done = committed >= self.records and self._readable()
+        self.peak_kib = max(self.peak_kib, status_kib(process.pid, "VmHWM") or 0)
+        self.samples.append((time.monotonic() - self.began, committed, cpu_s(process.pid)))
+        return done
+
+    def _since(self, least):
+        """Records a second and CPU microseconds a record from the first look that saw so many, to the last; None when
+        that is the last, as it is when so much was in one commit."""
+        t, committed, cpu = next(each for each in self.samples if each[1] >= least)
+        last = self.samples[-1]
+        records = last[1] - committed
+        return (records / (last[0] - t), 1e6 * (last[2] - cpu) / records) if records else (None, None)
+
+    def _figures(self):
+        wall, _, cpu = self.samples[-1]
+        steady, late = self._since(1), self._since(self.records // 2)
+        commits = [each for before, each in zip(self.samples, self.samples[1:]) if each[1] > before[1]]
+        return {"wall_s": wall, "first_commit_s": commits[0][0], "cpu_s": cpu,
+                "records_per_s": self.records / wall, "steady_per_s": steady[0], "late_per_s": late[0],
+                "cpu_us_per_record": 1e6 * cpu / self.records, "steady_cpu_us_per_record": steady[1],
+                "peak_mib": self.peak_kib / 1024, "commits": commits}
+
+
+# ── the two ─────────────────────────────────────────────────────────────────────────────────────
+
+def streams_command(stage, source, output, variant):
+    settings, options = VARIANTS[variant]
+    file = stage.folder / f"{output}.properties"
+    file.write_text("".join(f"{name}={value}\n" for name, value in {
+        "application.id": output, "bootstrap.servers": stage.kafka.bootstrap,
+        "state.dir": stage.folder / f"{output}-state", "processing.guarantee": "exactly_once_v2",
+        **settings}.items()))
+    jars = classpath("kafka-streams", "bench")
+    return ["java", *options, "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+            "-cp", os.pathsep.join([str(compiled(SOURCES, jars)), jars]), "StreamsRelay",
+            str(file), source, output]
+
+
+def product_command(stage, source, output):
+    file = stage.folder / f"{output}.conf"
+    file.write_text(f"job.name = {output}\n"
+                    f"bootstrap.servers = {stage.kafka.bootstrap}\n"
+                    f"ledger.path = {stage.folder / output}.db\n"
+                    f"input.topics = {source}\n"
+                    f"output.topic = {output}\n"
+                    "delivery.mode = transactional\n"
+                    "batch.interval.ms = 0\n"
+                    f"batch.max.records = {BATCH}\n")
+    extras = [part for name, value in stage.settings.items() for part in ("--set", f"{name}={value}")]
+    return [str(stage.build / "oncesinkd"), *extras, "--until-end", str(file)]
+
+
+def one_run(stage, what, records, size, variant=SETTINGS, compare=False):
+    """By the product or by Streams, into a topic of its own; all must arrive."""
+    source = stage.input(size, records)
+    output = stage.name(f"bench-{what}")
+    stage.topics("create_topics", topics={output: {"partitions": PARTITIONS}})
+    command = product_command(stage, source, output) if what == "product" \
+        else streams_command(stage, source, output, variant)
+    figures = Run(stage, source, output, records).go(command, ends_itself=what == "product")
+    arrived = stage.count(output, transactional=True)
+    if arrived != records:
+        raise RuntimeError(f"{what}: {arrived} records of {records} arrived")
+    if compare:
+        compared(stage, what, source, output)
+    stage.topics("delete_topics", topics=[output])
+    return figures
+
+
+def compared(stage, what, source, output):
+    """Streams sends a record where its key says, as every Java producer does."""
+    how = {"partitioner": "same"} if what == "product" else {"partitioner": "key", "provenance": "none"}
+    found = stage.topics("check", routes={source: output}, isolation_out="read_committed", **how)
+    if not found["clean"]:
+        raise RuntimeError(f"{what}: {found}")
+
+
+# ── the rows ────────────────────────────────────────────────────────────────────────────────────
+
+def median_of(runs, key):
+    values = [run[key] for run in runs]
+    return None if None in values else statistics.median(values)
+
+
+def shown(value, form="{:,.0f}"):
+    return "?" if value is None else form.format(value)
+
+
+def pairs(stage, records, size):
+    runs = {"streams": [], "product": []}
+    for turn in range(stage.how.pairs + 1):
+        for what in runs if turn % 2 else reversed(runs):
+            figures = one_run(stage, what, records, size, compare=turn == 0)
+            if turn > 0:
+                runs[what].append(figures)
+    return runs
+
+
+def beside(name):
+    """A row: the product beside Streams with one size of records."""
+    def run(stage):
+        records, size = CASES[name]
+        records = stage.how.records or records
+        runs = pairs(stage, records, size)
+        return {"about": f"exactly_once_v2 ({SETTINGS}) and transactional, {records:,} x {size} B over {PARTITIONS} "
+                         f"partitions; {stage.how.pairs} pairs",
+                "settings": VARIANTS[SETTINGS], "runs": runs, "checks": checks(runs)}
+    return run
+
+
+def checks(runs):
+    streams, product = runs["streams"], runs["product"]
+    result = [ratio_check("rate ÷ Streams, from start to end", "records_per_s", product, streams, RATE_MIN),
+              ratio_check("rate ÷ Streams, first to last commit", "steady_per_s", product, streams, RATE_MIN),
+              ratio_check("rate ÷ Streams, the second half", "late_per_s", product, streams, None)]
+    for key, words in (("first_commit_s", "start to first commit, s"),
+                       ("cpu_us_per_record", "CPU us per record"),
+                       ("steady_cpu_us_per_record", "the same, first to last commit"),
+                       ("peak_mib", "peak memory, MiB")):
+        result.append(check(words, f"{shown(median_of(product, key), '{:.2f}')} and "
+                                   f"{shown(median_of(streams, key), '{:.2f}')}"))
+    return result
+
+
+def ratio_check(words, key, product, streams, goal):
+    ours, theirs = ([run[key] for run in each] for each in (product, streams))
+    if None in ours + theirs:
+        return check(words, "too few commits to tell", goal and f"≥ {goal}", False if goal else None)
+    ratio = ratio_of_pairs(ours, theirs)
+    more = (f" [{ratio['interval'][0]:.2f}, {ratio['interval'][1]:.2f}]; "
+            f"{median_of(product, key):,.0f} and {median_of(streams, key):,.0f}/s")
+    return at_least(words, ratio["median"], goal, "{:.2f}", more) if goal \
+        else check(words, f"{ratio['median']:.2f}{more}")
+
+
+def settings(stage):
+    """Row streams-settings: each variant once, after one that isn't counted."""
+    records, size = CASES["100 B"]
+    records = stage.how.records or records
+    one_run(stage, "streams", records, size)
+    runs = {name: one_run(stage, "streams", records, size, variant=name) for name in VARIANTS}
+    return {"about": f"one run each, {records:,} x {size} B; {SETTINGS!r} is what is compared",
+            "runs": runs,
+            "checks": [check(name, f"{run['records_per_s']:,.0f}/s from the start, "
+                                   f"{shown(run['steady_per_s'])} steady, "
+                                   f"{shown(run['late_per_s'])} in the second half, "
+                                   f"{run['cpu_us_per_record']:.2f} us, {run['peak_mib']:.0f} MiB")
+                       for name, run in runs.items()]}
