@@ -26,9 +26,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 os.environ.setdefault("ONCESINK_PRESET", "release")
 
 import beside_floor                         # noqa: E402
+import curves                               # noqa: E402
+import hour                                 # noqa: E402
+import producers                            # noqa: E402
 import service                              # noqa: E402
 import service_times                        # noqa: E402
-import producers                            # noqa: E402
 import streams                              # noqa: E402
 from beside_floor import Case               # noqa: E402
 from figures import check                   # noqa: E402
@@ -72,10 +74,13 @@ ROWS = {
     "kill-transactional": Row(service_times.kills("transactional")),
     "idle": Row(service_times.idle),
     "partitions": Row(service_times.partitions),
+    "batch-size": Row(curves.batch_sizes, curves.draw_batch_sizes),
+    "memory": Row(curves.memory, curves.draw_memory),
     "streams-100": Row(streams.beside("100 B")),
     "streams-1k": Row(streams.beside("1 KB")),
     "streams-settings": Row(streams.settings, usual=False),
     "producers": Row(producers.run),
+    "hour": Row(hour.run, hour.draw, usual=False),
 }
 
 
@@ -94,6 +99,8 @@ def options():
     parser.add_argument("--records", type=int, help="instead of the row's")
     parser.add_argument("--starts", type=int, default=20, help="of ready")
     parser.add_argument("--kills", type=int, default=7, help="of each kill row")
+    parser.add_argument("--curve-pairs", type=int, default=3, help="of each point of batch-size and memory")
+    parser.add_argument("--minutes", type=int, default=60, help="of hour")
     parser.add_argument("--idle-s", type=int, default=60, help="seconds of idle, twice")
     own = parser.add_argument_group("a row of your own")
     own.add_argument("--mode", choices=["idempotent", "transactional"])
