@@ -18,6 +18,7 @@ INTERVAL_MS = 1000
 SAMPLE_S = 5
 MIB = 1 << 20
 CAUGHT_UP_S = 60
+MINUTE_BATCHES_MIN = 30
 
 
 def sizes(service):
@@ -51,11 +52,12 @@ def loaded(job, seconds):
 
 
 def by_minute(batches):
-    """[(minute, p50, p99)] of processing times."""
+    """[(minute, p50, p99)] of processing times; without what ran on into another minute."""
     minutes = collections.defaultdict(list)
     for row in batches:
         minutes[(row["tick_ms"] - batches[0]["tick_ms"]) // 60_000].append(row["processing_ms"])
-    return [(minute, percentile(times, 0.5), percentile(times, 0.99)) for minute, times in sorted(minutes.items())]
+    return [(minute, percentile(times, 0.5), percentile(times, 0.99)) for minute, times in sorted(minutes.items())
+            if minute == 0 or len(times) >= MINUTE_BATCHES_MIN]
 
 
 def run(stage):

@@ -5,6 +5,7 @@ import collections
 COLOURS = {"product": "#1f5fa8", "floor": "#c4480e"}
 OTHERS = "#1f5fa8", "#3c8d40", "#8a4fa0"
 GREY = "#666666"
+HEAD_INCHES, PANEL_INCHES = 0.65, 2.2
 
 # curves: {name: (x, y)}; spread: [(least, most)] of the first curve's points; level: (value, its name)
 Panel = collections.namedtuple("Panel", "title curves spread level", defaults=(None, None))
@@ -35,13 +36,18 @@ def draw_panel(axes, panel):
         axes.axhline(panel.level[0], color=GREY, linestyle=":", label=panel.level[1])
     axes.set_title(panel.title, loc="left", fontsize=10)
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=9)
+    axes.margins(x=0.03)
+    if len(panel.curves) > 1 or panel.level or panel.spread:
+        axes.legend(frameon=False, fontsize=9)
 
 
 def panels(path, title, about, contents, x_title, logarithmic=False):
+    """Draws them into a file; x_title is of the axis that they share."""
     pyplot = library()
-    figure, rows = pyplot.subplots(len(contents), 1, sharex=True, squeeze=False,
-                                   figsize=(8, 1 + 2.3 * len(contents)), layout="constrained")
+    height = HEAD_INCHES + PANEL_INCHES * len(contents)
+    figure, rows = pyplot.subplots(len(contents), 1, sharex=True, squeeze=False, figsize=(8, height),
+                                   layout="constrained")
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - HEAD_INCHES / height))
     for axes, panel in zip(rows[:, 0], contents):
         draw_panel(axes, panel)
     last = rows[-1, 0]
@@ -51,7 +57,7 @@ def panels(path, title, about, contents, x_title, logarithmic=False):
         last.minorticks_off()
         last.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     last.set_xlabel(x_title)
-    figure.suptitle(f"{title}\n", fontsize=12, fontweight="bold", x=0.02, ha="left")
-    figure.text(0.02, 0.985 - 0.28 / figure.get_figheight(), about, fontsize=8.5, color=GREY, va="top")
+    figure.text(0.02, 1 - 0.12 / height, title, fontsize=12, fontweight="bold", va="top")
+    figure.text(0.02, 1 - 0.38 / height, about, fontsize=8.5, color=GREY, va="top")
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)

@@ -26,6 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 os.environ.setdefault("ONCESINK_PRESET", "release")
 
 import beside_floor                         # noqa: E402
+import bookkeeping                          # noqa: E402
 import curves                               # noqa: E402
 import hour                                 # noqa: E402
 import producers                            # noqa: E402
@@ -74,6 +75,7 @@ ROWS = {
     "kill-transactional": Row(service_times.kills("transactional")),
     "idle": Row(service_times.idle),
     "partitions": Row(service_times.partitions),
+    "bookkeeping": Row(bookkeeping.run),
     "batch-size": Row(curves.batch_sizes, curves.draw_batch_sizes),
     "memory": Row(curves.memory, curves.draw_memory),
     "streams-100": Row(streams.beside("100 B")),
@@ -99,6 +101,7 @@ def options():
     parser.add_argument("--records", type=int, help="instead of the row's")
     parser.add_argument("--starts", type=int, default=20, help="of ready")
     parser.add_argument("--kills", type=int, default=7, help="of each kill row")
+    parser.add_argument("--ledger-batches", type=int, default=1_000_000, help="settled before, of bookkeeping")
     parser.add_argument("--curve-pairs", type=int, default=3, help="of each point of batch-size and memory")
     parser.add_argument("--minutes", type=int, default=60, help="of hour")
     parser.add_argument("--idle-s", type=int, default=60, help="seconds of idle, twice")
