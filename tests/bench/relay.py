@@ -80,6 +80,7 @@ ROWS = {
     "memory": Row(curves.memory, curves.draw_memory),
     "streams-100": Row(streams.beside("100 B")),
     "streams-1k": Row(streams.beside("1 KB")),
+    "streams-defaults": Row(streams.beside("100 B", "defaults")),
     "streams-settings": Row(streams.settings, usual=False),
     "producers": Row(producers.run),
     "hour": Row(hour.run, hour.draw, usual=False),
