@@ -33,7 +33,6 @@
 #include "wait.h"
 
 #include <inttypes.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -254,7 +253,7 @@ static void give_back_memory(struct job *job)
     int64_t now = clock_now_ms(&job->clock);
 
     if (job->acknowledged_ms > job->given_back_ms && now - job->acknowledged_ms >= GIVE_BACK_MS) {
-        malloc_trim(0);
+        mem_give_back();
         job->given_back_ms = now;
     }
 }

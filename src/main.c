@@ -9,19 +9,10 @@
 #include "log.h"
 #include "options.h"
 
-#include <malloc.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <time.h>
-
-enum {
-    ARENAS_MAX = 2,
-    TRIM_BYTES = 1 << 20,
-    /* above the size of a request or an answer, which come and go all the time: mapping each anew
-     * costs a quarter more CPU per record of 1 KB */
-    MAP_BYTES = 8 << 20,
-};
 
 static int fail(const struct err *err)
 {
@@ -99,10 +90,6 @@ int main(int argc, char **argv)
     struct err err;
     int code = 0;
 
-    /* The queues hold the memory; more arenas would only keep pages that nobody uses. */
-    mallopt(M_ARENA_MAX, ARENAS_MAX);
-    mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
-    mallopt(M_MMAP_THRESHOLD, MAP_BYTES);
     prctl(PR_SET_DUMPABLE, 0); /* secrets are in memory: no core dumps */
     if (!options_parse(argc, argv, &options, &err)) {
         return fail(&err);

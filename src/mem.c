@@ -1,11 +1,24 @@
 /* Memory that is there, or the process ends. */
 #include "mem.h"
 
+#ifdef ONCESINK_JEMALLOC
+#include <jemalloc/jemalloc.h>
+#else
+#include <malloc.h>
+#endif
+#include <assert.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifdef ONCESINK_JEMALLOC
+/* Read by jemalloc when the process starts. Records are allocated by one thread and freed by another,
+ * and a handful of threads share the work: with one arena their pages are used again instead of kept
+ * in each. What isn't used for a second goes back. */
+const char *malloc_conf = "narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0";
+#endif
 
 static void *must(void *block)
 {
@@ -47,4 +60,16 @@ char *mem_print(const char *format, ...)
     }
     va_end(args);
     return must(text);
+}
+
+void mem_give_back(void)
+{
+#ifdef ONCESINK_JEMALLOC
+    static const char ALL[] = "arena.4096.purge"; /* MALLCTL_ARENAS_ALL */
+
+    static_assert(MALLCTL_ARENAS_ALL == 4096, "the number in the name");
+    mallctl(ALL, NULL, NULL, NULL, 0);
+#else
+    malloc_trim(0);
+#endif
 }
