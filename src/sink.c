@@ -38,8 +38,9 @@ enum {
     FATAL_ROUNDS_MAX = 20,
     FLUSH_SLICE_MS = 50,
     SUSPECTS_MAX = 100000,
-    RECORD_COST = 640, /* the message that came, the one that goes, its headers: measured */
-    COPIED_MAX = 4096, /* librdkafka copies smaller ones (message.copy.max.bytes) */
+    OWN_HEADER_BYTES = 96, /* its name and text, as most are */
+    RECORD_COST = 640,     /* the message that came, the one that goes, its headers: measured */
+    COPIED_MAX = 4096,     /* librdkafka copies smaller ones (message.copy.max.bytes) */
 };
 
 /* An output topic of this producer. */
@@ -73,10 +74,11 @@ struct sink {
     atomic_bool tainted; /* set by broker threads */
 };
 
-/* What a record takes until it is acknowledged. A small one is copied into its request. */
+/* What a record takes until it is acknowledged. A small one is copied into its request. Headers other
+ * than ours are counted one by one. */
 static uint64_t cost_of(size_t key_size, size_t value_size, const rd_kafka_headers_t *headers)
 {
-    uint64_t bytes = key_size + value_size;
+    uint64_t bytes = key_size + value_size + OWN_HEADER_BYTES;
     const char *name;
     const void *value;
     size_t size;
@@ -88,11 +90,25 @@ static uint64_t cost_of(size_t key_size, size_t value_size, const rd_kafka_heade
     return RECORD_COST + (bytes <= COPIED_MAX ? 2 * bytes : bytes);
 }
 
+/* A record's opaque is its cookie, and in the lowest bit whether it has headers other than ours: for
+ * most records that saves looking at them again when they come back. */
+static void *opaque_of(const struct sink_record *record)
+{
+    return (void *)((uintptr_t)record->cookie | (record->foreign_headers ? 1U : 0U));
+}
+
+static void *cookie_of(const rd_kafka_message_t *message)
+{
+    return (void *)((uintptr_t)message->_private & ~(uintptr_t)1);
+}
+
 static uint64_t cost_of_sent(const rd_kafka_message_t *message)
 {
     rd_kafka_headers_t *headers = NULL;
 
-    rd_kafka_message_headers(message, &headers); /* without any it stays NULL */
+    if (((uintptr_t)message->_private & 1) != 0) {
+        rd_kafka_message_headers(message, &headers);
+    }
     return cost_of(message->key_len, message->len, headers);
 }
 
@@ -177,7 +193,7 @@ static void on_delivered(rd_kafka_t *producer, const rd_kafka_message_t *message
 {
     struct sink *sink = opaque;
     struct sink_topic *topic = rd_kafka_topic_opaque(message->rkt);
-    void *cookie = message->_private;
+    void *cookie = cookie_of(message);
     struct sink_origin origin;
     size_t output;
 
@@ -339,9 +355,13 @@ static struct sink_topic *topic_of(struct sink *sink, size_t output)
 
 /* Our headers go behind those that the record has. A record that found the queue full comes again
  * with them. */
-static rd_kafka_headers_t *put_headers(struct sink_record *record)
+static void put_headers(struct sink_record *record)
 {
-    if (!record->headers_complete && (record->provenance != NULL || record->reason != NULL)) {
+    if (record->headers_complete) {
+        return;
+    }
+    record->foreign_headers = record->headers != NULL || record->reason != NULL;
+    if (record->provenance != NULL || record->reason != NULL) {
         if (record->headers == NULL) {
             record->headers =
                 rd_kafka_headers_new(1); /* a header given as a field makes a list of 8 */
@@ -353,9 +373,8 @@ static rd_kafka_headers_t *put_headers(struct sink_record *record)
             rd_kafka_header_add(record->headers, PROVENANCE_HEADER, sizeof(PROVENANCE_HEADER) - 1,
                                 record->provenance, (ssize_t)record->provenance_size);
         }
-        record->headers_complete = true;
     }
-    return record->headers;
+    record->headers_complete = true;
 }
 
 static enum sink_answer refuse(const struct output *place, const char *why, struct err *err)
@@ -377,7 +396,7 @@ static rd_kafka_error_t *produce(struct sink *sink, struct sink_record *record)
         {.vtype = RD_KAFKA_VTYPE_KEY,
          .u.mem = {.ptr = (void *)(uintptr_t)record->key, .size = record->key_size}},
         {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = record->timestamp_ms},
-        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = record->cookie},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = opaque_of(record)},
         {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = record->headers}, /* last */
     };
     size_t count = sizeof(fields) / sizeof(fields[0]);
@@ -414,7 +433,9 @@ enum sink_answer sink_add(struct sink *sink, struct sink_record *record, struct 
         return SINK_BROKEN;
     }
     assert(place->fenced && sink->delivered != NULL);
-    cost = cost_of(record->key_size, record->value_size, put_headers(record));
+    put_headers(record);
+    cost = cost_of(record->key_size, record->value_size,
+                   record->foreign_headers ? record->headers : NULL);
     if (sink->in_flight > 0 && sink->held + cost > sink->held_max) {
         return SINK_FULL; /* one that is larger than all there is goes alone */
     }

@@ -41,11 +41,12 @@ struct sink_record {
     int64_t timestamp_ms;
     rd_kafka_headers_t
         *headers; /* NULL = none but ours; passes to the sink when SINK_TAKEN, and only then */
-    bool headers_complete;  /* false at first; the sink's note that ours are among them */
+    bool headers_complete;  /* false at first; the sink's notes: ours are among them, */
+    bool foreign_headers;   /* … and so are others */
     const char *provenance; /* value of our header, put last; NULL = none */
     size_t provenance_size;
     const char *reason; /* NULL, or why it goes to an error topic: header oncesink.error */
-    void *cookie;
+    void *cookie;       /* an even address: the sink keeps a note in the lowest bit */
 };
 
 enum sink_answer {
