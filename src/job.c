@@ -202,17 +202,27 @@ static bool at_goal(const struct job *job)
     return true;
 }
 
+static int compare_goals(const void *a, const void *b)
+{
+    const struct ends_item *left = a;
+    const struct ends_item *right = b;
+    int by_topic = strcmp(left->topic, right->topic);
+
+    return by_topic != 0
+               ? by_topic
+               : (left->partition > right->partition) - (left->partition < right->partition);
+}
+
 int64_t job_goal(const struct job *job, const char *topic, int32_t partition)
 {
+    const struct ends_item wanted = {.topic = topic, .partition = partition};
+    const struct ends_item *found;
+
     if (!job->until_end) {
         return INT64_MAX;
     }
-    for (size_t i = 0; i < job->goal_count; i++) {
-        if (job->goals[i].partition == partition && strcmp(job->goals[i].topic, topic) == 0) {
-            return job->goals[i].offset;
-        }
-    }
-    return 0; /* added since, or no longer read */
+    found = bsearch(&wanted, job->goals, job->goal_count, sizeof(*found), compare_goals);
+    return found == NULL ? 0 : found->offset; /* added since, or no longer read */
 }
 
 static bool set_goals(struct job *job, struct err *err)
@@ -258,6 +268,15 @@ static void give_back_memory(struct job *job)
     }
 }
 
+/* Between two batches, also when the next one is planned already. While the disk is full the next
+ * transaction waits and says so: this one can come later. */
+static bool keep_ledger_small(struct job *job, struct err *err)
+{
+    ledger_tidy(job->ledger);
+    return ledger_prune(job->ledger, job->config->ledger_keep_batches, err) ||
+           err->kind == ERR_LEDGER_FULL;
+}
+
 /* Nothing is under way: waits for the tick and plans. *done_out: asked to stop, or at the goal. */
 static bool idle(struct job *job, bool *done_out, struct err *err)
 {
@@ -279,10 +298,9 @@ static bool idle(struct job *job, bool *done_out, struct err *err)
         job_wait(job, wait < IDLE_SLICE_MS ? (int)wait : IDLE_SLICE_MS);
         return true;
     }
-    ledger_tidy(job->ledger);
-    if (!ledger_prune(job->ledger, job->config->ledger_keep_batches, err) ||
-        !ledger_check_file(job->ledger, err) || !start_refresh(job, err) ||
-        (job_by_mark(job) && !recover_mark_ready(job, err)) || !plan_make(job, err)) {
+    if (!keep_ledger_small(job, err) || !ledger_check_file(job->ledger, err) ||
+        !start_refresh(job, err) || (job_by_mark(job) && !recover_mark_ready(job, err)) ||
+        !plan_make(job, err)) {
         return false;
     }
     if (job->state == PROTOCOL_IDLE && job->tick.interval_ms == 0) {
@@ -349,7 +367,8 @@ static bool loop(struct job *job, struct err *err)
             if (!idle(job, &done, err)) {
                 return false;
             }
-        } else if (!deliver_batch(job, err) || !settle_batch(job, true, err)) {
+        } else if (!deliver_batch(job, err) || !settle_batch(job, true, err) ||
+                   !keep_ledger_small(job, err)) {
             return false;
         }
     }

@@ -98,3 +98,17 @@ def test_a_settled_batchs_counts_agree_with_the_topics(new_job):
             for row in job.service.rows("SELECT batch, records FROM batches")}
     found = {batch: sum(counts.values()) for batch, counts in job.batch_counts().items()}
     assert told == found
+
+
+def test_old_batches_are_pruned_while_one_batch_follows_the_other(new_job):
+    """Never idle: each plan joins the settling of the batch before."""
+    job = new_job(settings={"batch.interval.ms": 0, "batch.max.records": 10,
+                            "ledger.keep.batches": 16})
+    job.feed(3000)
+    assert job.service.run("--until-end") == 0, job.service.log_tail()
+    job.assert_exactly_once(3000)
+    (batches, settled, pruned, kept), = job.service.rows(
+        "SELECT batch, settled, pruned, (SELECT count(*) FROM oncesink_batch) FROM oncesink_ledger")
+    assert batches == settled >= 300
+    assert kept == settled - pruned
+    assert kept <= 16 + 16 // 8 + 1
