@@ -133,12 +133,24 @@ const char *const LIMITED_WORDS[LIMITED_COUNT] = {
 
 int64_t batch_find_range(const struct batch *batch, const char *topic, int32_t partition)
 {
-    for (size_t r = 0; r < batch->range_count; r++) {
-        const struct range *range = &batch->ranges[r];
+    size_t from = 0;
+    size_t until = batch->range_count;
 
-        if (range->partition == partition &&
-            strcmp(batch->definition.inputs[range->input].topic, topic) == 0) {
-            return (int64_t)r;
+    while (from < until) {
+        size_t middle = from + (until - from) / 2;
+        const struct range *range = &batch->ranges[middle];
+        int order = strcmp(batch->definition.inputs[range->input].topic, topic);
+
+        if (order == 0) {
+            order = range->partition < partition ? -1 : range->partition > partition;
+        }
+        if (order == 0) {
+            return (int64_t)middle;
+        }
+        if (order < 0) {
+            from = middle + 1;
+        } else {
+            until = middle;
         }
     }
     return -1;

@@ -350,12 +350,44 @@ static bool empty_hand(struct job *job, bool *moved_out, struct err *err)
 
 /* ---- the whole batch ---- */
 
+/* How far each range has been delivered to each output that it has met. */
+static struct progress *progress_of(const struct job *job, size_t *count_out)
+{
+    const struct delivered *delivered = &job->delivered;
+    struct progress *progress;
+    size_t room = 0;
+    size_t count = 0;
+
+    for (size_t r = 0; r < delivered->ranges; r++) {
+        room += delivered->rows[r].count;
+    }
+    progress = mem_array(room, sizeof(*progress));
+    for (size_t r = 0; r < delivered->ranges; r++) {
+        const struct delivered_row *row = &delivered->rows[r];
+
+        for (size_t i = 0; i < row->count; i++) {
+            const struct output *output = &job->outputs.items[row->first + i];
+
+            if (row->entries[i].offset >= 0) {
+                progress[count++] = (struct progress){
+                    .range = (uint32_t)r,
+                    .topic = output->topic,
+                    .partition = output->partition,
+                    .offset = row->entries[i].offset,
+                    .records = row->entries[i].records,
+                };
+            }
+        }
+    }
+    *count_out = count;
+    return progress;
+}
+
 static bool checkpoint_steps(struct job *job, void *arg, struct err *err)
 {
     struct batch *batch = &job->batch;
     struct fence *fences = mem_array(job->outputs.count, sizeof(*fences));
-    struct progress *progress =
-        mem_array(batch->range_count * job->outputs.count, sizeof(*progress));
+    struct progress *progress = NULL;
     size_t fence_count = 0;
     size_t progress_count = 0;
     bool ok;
@@ -371,21 +403,8 @@ static bool checkpoint_steps(struct job *job, void *arg, struct err *err)
                 .offset = output->next > output->fence ? output->next : output->fence,
             };
         }
-        for (size_t r = 0; r < batch->range_count && i < job->delivered.outputs; r++) {
-            const struct delivered_entry *entry =
-                &job->delivered.entries[r * job->delivered.outputs + i];
-
-            if (entry->offset >= 0) {
-                progress[progress_count++] = (struct progress){
-                    .range = (uint32_t)r,
-                    .topic = output->topic,
-                    .partition = output->partition,
-                    .offset = entry->offset,
-                    .records = entry->records,
-                };
-            }
-        }
     }
+    progress = progress_of(job, &progress_count);
     ok = ledger_checkpoint(job->ledger, batch, fences, fence_count, progress, progress_count, err);
     if (ok && failpoint("checkpoint-before-commit")) {
         ok = err_set(err, ERR_FAILED, 0, "failpoint");

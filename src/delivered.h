@@ -2,7 +2,10 @@
  *
  * A table of (range, output partition) → highest (input offset, index) known to be delivered.
  * Records of a source reach an output partition in order, so everything at or below is there and
- * everything above isn't. Pure; main thread. */
+ * everything above isn't. Pure; main thread.
+ *
+ * Of a range there is a row from the lowest to the highest output that it has met, mostly a single
+ * one: a table of all pairs would take 16 MB for a thousand partitions. */
 #ifndef DELIVERED_H
 #define DELIVERED_H
 
@@ -16,9 +19,14 @@ struct delivered_entry {
     uint32_t records; /* how many were added */
 };
 
+struct delivered_row {
+    size_t first, count; /* outputs */
+    struct delivered_entry *entries;
+};
+
 struct delivered {
     size_t ranges, outputs;
-    struct delivered_entry *entries; /* [range × outputs + output] */
+    struct delivered_row *rows; /* of the ranges; to be looked through, not changed */
 };
 
 void delivered_init(struct delivered *delivered, size_t ranges, size_t outputs);
@@ -35,8 +43,16 @@ void delivered_widen(struct delivered *delivered, size_t outputs);
 bool delivered_add(struct delivered *delivered, size_t range, size_t output, int64_t offset,
                    int32_t index);
 
+/* What is known from elsewhere takes the entry's place. */
+void delivered_put(struct delivered *delivered, size_t range, size_t output,
+                   struct delivered_entry entry);
+
 bool delivered_has(const struct delivered *delivered, size_t range, size_t output, int64_t offset,
                    int32_t index);
+
+/* The entry, or one that says that nothing is there yet. Valid until the next change. */
+const struct delivered_entry *delivered_at(const struct delivered *delivered, size_t range,
+                                           size_t output);
 
 /* Lowest input offset of the range that may not be delivered yet, when its records can go to
  * outputs[first … first + count): 1 + the lowest of their entries; `from` when one of them has
@@ -47,5 +63,11 @@ int64_t delivered_lowest(const struct delivered *delivered, size_t range, size_t
 /* Transactional: what is committed of a range is a prefix of it over all outputs, so everything at
  * or below the highest of their entries is there. 1 + that; `from` when none has anything. */
 int64_t delivered_prefix(const struct delivered *delivered, size_t range, int64_t from);
+
+/* Records of the range, of all its outputs. */
+int64_t delivered_records(const struct delivered *delivered, size_t range);
+
+/* Records of all ranges. */
+int64_t delivered_records_all(const struct delivered *delivered);
 
 #endif

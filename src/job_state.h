@@ -84,7 +84,8 @@ struct job {
     struct definition definition; /* of the next plan */
     struct ledger_inputs inputs;
     struct outputs outputs;
-    struct ends_item *goals; /* --until-end: the inputs' ends at start; topics are owned */
+    /* --until-end: the inputs' ends at start, in the inputs' order; topics are owned */
+    struct ends_item *goals;
     size_t goal_count;
     int64_t given_back_ms; /* job clock: when unused memory was last given back to the system */
     int64_t planned_ms;    /* job clock: when the last plan was made, or the process began */

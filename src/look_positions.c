@@ -71,7 +71,7 @@ bool look_positions_new(struct job *job, struct look_positions **positions_out, 
     for (size_t r = 0; r < batch->range_count; r++) {
         size_t output = output_of(job, &batch->ranges[r]);
         struct side *side = &positions->sides[output];
-        int64_t done = job->delivered.entries[r * job->delivered.outputs + output].offset;
+        int64_t done = delivered_at(&job->delivered, r, output)->offset;
 
         assert(!side->has_range); /* one source for each output partition (R7) */
         *side = (struct side){.has_range = true, .range = r, .read = r};

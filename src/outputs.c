@@ -13,18 +13,58 @@ void outputs_deinit(struct outputs *outputs)
         free(outputs->items[i].topic);
     }
     free(outputs->items);
+    free(outputs->order);
     *outputs = (struct outputs){0};
+}
+
+/* Where in `order` the partition stands, or is to stand. */
+static size_t place_of(const struct outputs *outputs, const char *topic, int32_t partition,
+                       bool *found_out)
+{
+    size_t from = 0;
+    size_t until = outputs->count;
+
+    while (from < until) {
+        size_t middle = from + (until - from) / 2;
+        const struct output *output = &outputs->items[outputs->order[middle]];
+        int by_topic = strcmp(output->topic, topic);
+
+        if (by_topic == 0 && output->partition == partition) {
+            *found_out = true;
+            return middle;
+        }
+        if (by_topic < 0 || (by_topic == 0 && output->partition < partition)) {
+            from = middle + 1;
+        } else {
+            until = middle;
+        }
+    }
+    *found_out = false;
+    return from;
 }
 
 int64_t outputs_find(const struct outputs *outputs, const char *topic, int32_t partition)
 {
-    for (size_t i = 0; i < outputs->count; i++) {
-        if (outputs->items[i].partition == partition &&
-            strcmp(outputs->items[i].topic, topic) == 0) {
-            return (int64_t)i;
-        }
-    }
-    return -1;
+    bool found;
+    size_t place = place_of(outputs, topic, partition, &found);
+
+    return found ? (int64_t)outputs->order[place] : -1;
+}
+
+/* One that isn't there yet. */
+static size_t append(struct outputs *outputs, const struct output *output)
+{
+    bool found;
+    size_t place = place_of(outputs, output->topic, output->partition, &found);
+
+    assert(!found);
+    outputs->items = mem_grow(outputs->items, outputs->count + 1, sizeof(*outputs->items));
+    outputs->order = mem_grow(outputs->order, outputs->count + 1, sizeof(*outputs->order));
+    memmove(&outputs->order[place + 1], &outputs->order[place],
+            (outputs->count - place) * sizeof(*outputs->order));
+    outputs->order[place] = outputs->count;
+    outputs->items[outputs->count] = *output;
+    return outputs->count++;
 }
 
 size_t outputs_add(struct outputs *outputs, const char *topic, int32_t partition)
@@ -34,15 +74,13 @@ size_t outputs_add(struct outputs *outputs, const char *topic, int32_t partition
     if (found >= 0) {
         return (size_t)found;
     }
-    outputs->items = mem_grow(outputs->items, outputs->count + 1, sizeof(*outputs->items));
-    outputs->items[outputs->count] = (struct output){
-        .topic = mem_text(topic),
-        .partition = partition,
-        .next = -1,
-        .expected = -1,
-        .look_from = -1,
-    };
-    return outputs->count++;
+    return append(outputs, &(struct output){
+                               .topic = mem_text(topic),
+                               .partition = partition,
+                               .next = -1,
+                               .expected = -1,
+                               .look_from = -1,
+                           });
 }
 
 /* Error partitions always have headers. */
@@ -59,14 +97,14 @@ static size_t hand_over(struct outputs *from, struct outputs *to, const char *to
                         int32_t partition)
 {
     int64_t found = outputs_find(from, topic, partition);
+    struct output output;
 
     if (found < 0 || outputs_find(to, topic, partition) >= 0) {
         return outputs_add(to, topic, partition);
     }
-    to->items = mem_grow(to->items, to->count + 1, sizeof(*to->items));
-    to->items[to->count] = from->items[found];
-    from->items[found].topic = mem_text(topic); /* the old table still frees its own */
-    return to->count++;
+    output = from->items[found];
+    output.topic = mem_text(topic); /* the old table still frees its own */
+    return append(to, &output);
 }
 
 void outputs_arrange(struct outputs *outputs, const struct definition *definition)

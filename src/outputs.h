@@ -31,6 +31,7 @@ struct outputs {
     struct output
         *items; /* a topic's partitions stand together, in order; error partitions come last */
     size_t count;
+    size_t *order; /* indexes of the items, by topic, partition */
 };
 
 void outputs_deinit(struct outputs *outputs); /* accepts zero */

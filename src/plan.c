@@ -87,35 +87,30 @@ static bool refresh_fences(struct job *job, struct err *err)
     return ok;
 }
 
-static int64_t next_of(const struct job *job, size_t input)
+/* While the batch before is being settled, an input is where that one ends: its range there, or
+ * −1. */
+static int64_t settled_range(const struct job *job, size_t input)
 {
     const struct ledger_input *known = &job->inputs.items[input];
 
-    /* While the batch before is being settled, it is where that one ends. */
-    for (size_t i = 0; job->state != PROTOCOL_IDLE && i < job->batch.range_count; i++) {
-        const struct range *range = &job->batch.ranges[i];
+    return job->state == PROTOCOL_IDLE
+               ? -1
+               : batch_find_range(&job->batch, known->topic, known->partition);
+}
 
-        if (range->partition == known->partition &&
-            strcmp(job->batch.definition.inputs[range->input].topic, known->topic) == 0) {
-            return range->until;
-        }
-    }
-    return known->next_offset;
+static int64_t next_of(const struct job *job, size_t input)
+{
+    int64_t range = settled_range(job, input);
+
+    return range >= 0 ? job->batch.ranges[range].until : job->inputs.items[input].next_offset;
 }
 
 static int32_t epoch_of(const struct job *job, size_t input)
 {
-    const struct ledger_input *known = &job->inputs.items[input];
+    int64_t range = settled_range(job, input);
 
-    for (size_t i = 0; job->state != PROTOCOL_IDLE && i < job->batch.range_count; i++) {
-        const struct range *range = &job->batch.ranges[i];
-
-        if (range->partition == known->partition && job->epochs != NULL &&
-            strcmp(job->batch.definition.inputs[range->input].topic, known->topic) == 0) {
-            return job->epochs[i];
-        }
-    }
-    return known->leader_epoch;
+    return range >= 0 && job->epochs != NULL ? job->epochs[range]
+                                             : job->inputs.items[input].leader_epoch;
 }
 
 /* A lower end than our offset isn't truncation until a newer leader says so (rule I2). */

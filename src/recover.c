@@ -118,10 +118,7 @@ static bool note_found(struct job *job, const struct look *look, struct err *err
 {
     int64_t planned = batch_planned(&job->batch);
 
-    job->found = 0;
-    for (size_t i = 0; i < job->delivered.ranges * job->delivered.outputs; i++) {
-        job->found += job->delivered.entries[i].records;
-    }
+    job->found = delivered_records_all(&job->delivered);
     log_info("recovery of batch %" PRId64 ": %" PRId64 " of at most %" PRId64
              " records were delivered; delivering the rest",
              job->batch.number, job->found, planned);
@@ -377,12 +374,11 @@ void recover_seed(const struct job *job, struct delivered *delivered)
     for (size_t i = 0; i < job->batch.progress_count; i++) {
         const struct progress *progress = &job->batch.progress[i];
         int64_t output = outputs_find(&job->outputs, progress->topic, progress->partition);
-        struct delivered_entry *entry;
 
         assert(output >= 0 && (size_t)output < delivered->outputs);
-        entry = &delivered->entries[progress->range * delivered->outputs + (size_t)output];
-        entry->offset = progress->offset;
-        entry->index = INT32_MAX;
-        entry->records = (uint32_t)progress->records;
+        delivered_put(delivered, progress->range, (size_t)output,
+                      (struct delivered_entry){.offset = progress->offset,
+                                               .index = INT32_MAX,
+                                               .records = (uint32_t)progress->records});
     }
 }

@@ -58,8 +58,8 @@ static bool compare_check(struct job *job, const struct look *look, struct err *
 
         for (size_t r = 0; r < seen->ranges && job->batch.fences[s].offset == look->spans[s].from;
              r++) {
-            int64_t there = seen->entries[r * seen->outputs + output].offset;
-            int64_t ours = job->delivered.entries[r * seen->outputs + output].offset;
+            int64_t there = delivered_at(seen, r, output)->offset;
+            int64_t ours = delivered_at(&job->delivered, r, output)->offset;
             const struct range *range = &job->batch.ranges[r];
 
             if (there < ours) {

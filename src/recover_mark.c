@@ -251,10 +251,7 @@ static bool adopt(struct job *job, const struct marks *marks, size_t place,
     if (job->state != PROTOCOL_IN_DOUBT) {
         return true; /* planned a moment ago: nothing can be there */
     }
-    job->found = 0;
-    for (size_t i = 0; i < job->delivered.ranges * job->delivered.outputs; i++) {
-        job->found += job->delivered.entries[i].records;
-    }
+    job->found = delivered_records_all(&job->delivered);
     log_info("recovery of batch %" PRId64 ": %s; going on", batch->number,
              job->whole ? "the mark says that it is whole"
              : begun    ? "the mark says that a part of it is there"

@@ -45,10 +45,7 @@ static void settle_inputs(struct job *job, struct settling *settling)
             .leader_epoch = job->epochs[r],
         };
         memcpy(settling->inputs[r].topic_id, input->topic_id, TOPIC_ID_SIZE);
-        for (size_t o = 0; o < job->delivered.outputs; o++) {
-            settling->input_records[r] +=
-                job->delivered.entries[r * job->delivered.outputs + o].records;
-        }
+        settling->input_records[r] = delivered_records(&job->delivered, r);
         settling->settlement.records += settling->input_records[r];
     }
     settling->settlement.inputs = settling->inputs;
@@ -56,8 +53,25 @@ static void settle_inputs(struct job *job, struct settling *settling)
     settling->settlement.input_count = batch->range_count;
 }
 
+/* Records of each output, of all ranges. */
+static int64_t *records_of_outputs(const struct job *job)
+{
+    const struct delivered *delivered = &job->delivered;
+    int64_t *records = mem_array(job->outputs.count, sizeof(*records));
+
+    for (size_t r = 0; r < delivered->ranges; r++) {
+        const struct delivered_row *row = &delivered->rows[r];
+
+        for (size_t i = 0; i < row->count; i++) {
+            records[row->first + i] += row->entries[i].records;
+        }
+    }
+    return records;
+}
+
 static void settle_outputs(struct job *job, struct settling *settling)
 {
+    int64_t *records = records_of_outputs(job);
     size_t count = 0;
 
     settling->outputs = mem_array(job->outputs.count, sizeof(*settling->outputs));
@@ -79,13 +93,11 @@ static void settle_outputs(struct job *job, struct settling *settling)
         if (fact != NULL) {
             memcpy(settling->outputs[count].topic_id, fact->topic_id, TOPIC_ID_SIZE);
         }
-        for (size_t r = 0; o < job->delivered.outputs && r < job->delivered.ranges; r++) {
-            settling->output_records[count] +=
-                job->delivered.entries[r * job->delivered.outputs + o].records;
-        }
+        settling->output_records[count] = records[o];
         settling->settlement.outputs += settling->output_records[count];
         count++;
     }
+    free(records);
     settling->settlement.outputs_after = settling->outputs;
     settling->settlement.output_records = settling->output_records;
     settling->settlement.output_count = count;
@@ -152,18 +164,13 @@ static bool wait_for_mark(struct job *job, struct err *err)
 
 static void apply(struct job *job, const struct settling *settling)
 {
-    for (size_t r = 0; r < job->batch.range_count; r++) {
-        const struct ledger_input *settled = &settling->inputs[r];
+    for (size_t i = 0; i < job->inputs.count; i++) {
+        struct ledger_input *input = &job->inputs.items[i];
+        int64_t range = batch_find_range(&job->batch, input->topic, input->partition);
 
-        for (size_t i = 0; i < job->inputs.count; i++) {
-            struct ledger_input *input = &job->inputs.items[i];
-
-            if (input->partition == settled->partition &&
-                strcmp(input->topic, settled->topic) == 0) {
-                input->next_offset = settled->next_offset;
-                input->leader_epoch = settled->leader_epoch;
-                break;
-            }
+        if (range >= 0) {
+            input->next_offset = settling->inputs[range].next_offset;
+            input->leader_epoch = settling->inputs[range].leader_epoch;
         }
     }
     for (size_t o = 0; o < job->outputs.count; o++) {

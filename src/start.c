@@ -133,9 +133,20 @@ static void warn_of_outputs(const struct job *job)
 
 static bool knows_input(const struct ledger_inputs *inputs, const char *topic, int32_t partition)
 {
-    for (size_t i = 0; i < inputs->count; i++) {
-        if (inputs->items[i].partition == partition && strcmp(inputs->items[i].topic, topic) == 0) {
+    size_t from = 0;
+    size_t until = inputs->count;
+
+    while (from < until) {
+        size_t middle = from + (until - from) / 2;
+        int order = strcmp(inputs->items[middle].topic, topic);
+
+        if (order == 0 && inputs->items[middle].partition == partition) {
             return true;
+        }
+        if (order < 0 || (order == 0 && inputs->items[middle].partition < partition)) {
+            from = middle + 1;
+        } else {
+            until = middle;
         }
     }
     return false;

@@ -165,31 +165,32 @@ static struct progress *make_progress(const struct resolve *it, enum recover_ass
         for (size_t o = 0; o < it->output_count; o++) {
             if (it->outputs[o].partition == old->partition &&
                 strcmp(it->outputs[o].topic, old->topic) == 0) {
-                all.entries[old->range * all.outputs + o] = (struct delivered_entry){
-                    .offset = old->offset, .records = (uint32_t)old->records};
+                delivered_put(&all, old->range, o,
+                              (struct delivered_entry){.offset = old->offset,
+                                                       .records = (uint32_t)old->records});
             }
         }
     }
     progress = mem_array(all.ranges * all.outputs, sizeof(*progress));
     for (size_t r = 0; r < all.ranges; r++) {
         for (size_t o = 0; o < all.outputs; o++) {
-            struct delivered_entry *entry = &all.entries[r * all.outputs + o];
-            const struct delivered_entry *seen = &it->delivered.entries[r * all.outputs + o];
+            struct delivered_entry entry = *delivered_at(&all, r, o);
+            const struct delivered_entry *seen = delivered_at(&it->delivered, r, o);
             const struct resolve_output *output = &it->outputs[o];
 
-            if (output->chosen && seen->offset > entry->offset) {
-                entry->offset = seen->offset;
-                entry->records += seen->records;
+            if (output->chosen && seen->offset > entry.offset) {
+                entry.offset = seen->offset;
+                entry.records += seen->records;
             } else if (output->chosen && output->fenced && seen->offset < 0 &&
                        assume == ASSUME_DELIVERED && resolve_reaches(it, r, output)) {
-                entry->offset = it->batch.ranges[r].until - 1;
+                entry.offset = it->batch.ranges[r].until - 1;
             }
-            if (entry->offset >= 0) {
+            if (entry.offset >= 0) {
                 progress[count++] = (struct progress){.range = (uint32_t)r,
                                                       .topic = output->topic,
                                                       .partition = output->partition,
-                                                      .offset = entry->offset,
-                                                      .records = entry->records};
+                                                      .offset = entry.offset,
+                                                      .records = entry.records};
             }
         }
     }

@@ -237,7 +237,7 @@ static void count_sources(struct resolve *it)
 
         for (size_t r = 0; r < it->batch.range_count && output->fenced; r++) {
             if (resolve_reaches(it, r, output)) {
-                bool told = it->delivered.entries[r * it->delivered.outputs + o].offset >= 0;
+                bool told = delivered_at(&it->delivered, r, o)->offset >= 0;
 
                 output->told += told ? 1 : 0;
                 output->untold += told ? 0 : 1;
