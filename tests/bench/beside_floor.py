@@ -80,7 +80,8 @@ class Contest:
 
     def _floor(self, output, as_ours):
         header = as_ours and self.case.provenance == "headers"
-        return [str(self.stage.build / "bench" / "raw_loop"), *(["--header"] if header else []),
+        program = "raw_loop_jemalloc" if self.stage.how.floor_allocator == "jemalloc" else "raw_loop"
+        return [str(self.stage.build / "bench" / program), *(["--header"] if header else []),
                 *(["--transactional", output] if self.case.transactional else []),
                 "-X", f"max.in.flight={self.stage.how.floor_in_flight}",
                 self.stage.kafka.bootstrap, self.input, output, str(self.case.batch)]
@@ -154,7 +155,8 @@ def compare(stage, case):
     ratios = {key: ratio(runs, key) for key in ("cpu_us_per_record", "records_per_s", "copied_per_s")}
     default_memory = not any(each.startswith("memory.max.bytes")
                              for each in (*case.settings, *stage.how.set))
-    return {"about": f"{case}; {len(runs['floor'])} pairs", "case": dataclasses.asdict(case), "ratios": ratios,
+    floor = "; the floor with jemalloc" if stage.how.floor_allocator == "jemalloc" else ""
+    return {"about": f"{case}; {len(runs['floor'])} pairs{floor}", "case": dataclasses.asdict(case), "ratios": ratios,
             "runs": runs, "checks": checks(case, runs, ratios, default_memory)}
 
 

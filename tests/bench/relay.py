@@ -95,6 +95,8 @@ def options():
     parser.add_argument("--pairs-max", type=int, default=21,
                         help="so many at most, while a rate's interval is too wide and has the goal in it")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting for the product")
+    parser.add_argument("--floor-allocator", choices=["glibc", "jemalloc"], default="glibc",
+                        help="jemalloc is what the product has")
     parser.add_argument("--preset", default="release")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--svg", metavar="FOLDER", help="plots (needs what tools/setup bench installs)")
