@@ -83,6 +83,20 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def thread_cpu_s(pid):
+    """{NAME TID: CPU seconds so far} of the threads that are there."""
+    result = {}
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*"):
+        try:
+            head, _, rest = (task / "stat").read_text().rpartition(")")
+        except OSError:
+            continue        # it has just ended
+        fields = rest.split()
+        result[f"{head.partition('(')[2]} {task.name}"] = \
+            (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return result
+
+
 def ended(process):
     """Without waiting for it, so that its CPU time can still be read."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -96,6 +110,7 @@ class Run:
         self.log = stage.folder / "run.log"
         # (seconds since the start, records committed, CPU seconds, the broker's CPU seconds)
         self.samples = []
+        self.threads = {}       # {NAME TID: share of a core}, when it was last seen at work
         self.peak_kib = 0
 
     def go(self, command, ends_itself):
@@ -138,8 +153,10 @@ class Run:
         committed = self._committed()
         done = committed >= self.records and self._readable()
         self.peak_kib = max(self.peak_kib, status_kib(process.pid, "VmHWM") or 0)
-        self.samples.append((time.monotonic() - self.began, committed, cpu_s(process.pid),
-                             cpu_s(self.stage.kafka.process.pid)))
+        now_s = time.monotonic() - self.began
+        self.samples.append((now_s, committed, cpu_s(process.pid), cpu_s(self.stage.kafka.process.pid)))
+        if not ended(process):
+            self.threads = {name: cpu / now_s for name, cpu in thread_cpu_s(process.pid).items() if cpu > 0}
         return done
 
     def _steady(self, commits):
@@ -159,7 +176,8 @@ class Run:
         return {"wall_s": wall, "first_commit_s": commits[0][0], "cpu_s": cpu,
                 "records_per_s": self.records / wall, "steady_per_s": steady[0],
                 "cpu_us_per_record": 1e6 * cpu / self.records, "steady_cpu_us_per_record": steady[1],
-                "broker_us_per_record": steady[2], "peak_mib": self.peak_kib / 1024, "commits": commits}
+                "broker_us_per_record": steady[2], "peak_mib": self.peak_kib / 1024,
+                "busiest_thread": max(self.threads.values()), "threads": self.threads, "commits": commits}
 
 
 # ── the two ─────────────────────────────────────────────────────────────────────────────────────
@@ -259,6 +277,7 @@ def checks(runs, goal):
                        ("cpu_us_per_record", "CPU us per record"),
                        ("steady_cpu_us_per_record", "the same, without start and end"),
                        ("broker_us_per_record", "the broker's meanwhile"),
+                       ("busiest_thread", "busiest thread, cores of all the time"),
                        ("peak_mib", "peak memory, MiB")):
         result.append(check(words, f"{shown(median_of(product, key), '{:.2f}')} and "
                                    f"{shown(median_of(streams, key), '{:.2f}')}"))
