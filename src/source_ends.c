@@ -24,6 +24,8 @@ enum {
     METADATA_MS = 500,
     RETRY_MS_FIRST = 50,
     RETRY_MS_MAX = 1000,
+    /* Partitions in one request to librdkafka: what it does with them grows with their square. */
+    TOGETHER_MAX = 100,
 };
 
 struct ends {
@@ -33,6 +35,8 @@ struct ends {
     rd_kafka_t *client;
     int answer_ms;
     rd_kafka_queue_t *queue; /* NULL: nothing is under way */
+    size_t outstanding;      /* requests whose answer is to come */
+    struct err trouble;      /* of the first that failed as a whole */
 };
 
 static int compare_names(const char *a, int32_t a_partition, const char *b, int32_t b_partition)
@@ -67,29 +71,41 @@ static int64_t spec_of(enum ends_of of, const struct ends_item *item)
     return RD_KAFKA_OFFSET_SPEC_LATEST;
 }
 
-static void send_question(struct ends *ends)
+static void send_some(struct ends *ends, size_t first, size_t count,
+                      const rd_kafka_AdminOptions_t *options)
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)ends->count);
-    rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(ends->client, RD_KAFKA_ADMIN_OP_LISTOFFSETS);
-    rd_kafka_error_t *error;
-    char text[256];
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
 
-    for (size_t i = 0; i < ends->count; i++) {
+    for (size_t i = first; i < first + count; i++) {
         const struct ends_item *item = ends->items[i];
 
         rd_kafka_topic_partition_list_add(list, item->topic, item->partition)->offset =
             spec_of(ends->of, item);
     }
+    rd_kafka_ListOffsets(ends->client, list, options, ends->queue);
+    rd_kafka_topic_partition_list_destroy(list);
+    ends->outstanding++;
+}
+
+static void send_question(struct ends *ends)
+{
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(ends->client, RD_KAFKA_ADMIN_OP_LISTOFFSETS);
+    rd_kafka_error_t *error;
+    char text[256];
+
     rd_kafka_AdminOptions_set_request_timeout(options, ends->answer_ms, text, sizeof(text));
     error = rd_kafka_AdminOptions_set_isolation_level(
         options, ends->of == ENDS_COMMITTED ? RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
                                             : RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED);
     rd_kafka_error_destroy(error); /* NULL: the option fits this question */
     ends->queue = rd_kafka_queue_new(ends->client);
-    rd_kafka_ListOffsets(ends->client, list, options, ends->queue);
+    ends->outstanding = 0;
+    for (size_t i = 0; i < ends->count; i += TOGETHER_MAX) {
+        send_some(ends, i, ends->count - i < TOGETHER_MAX ? ends->count - i : TOGETHER_MAX,
+                  options);
+    }
     rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_topic_partition_list_destroy(list);
 }
 
 static struct ends *ask(rd_kafka_t *client, enum ends_of of, struct ends_item *items, size_t count,
@@ -183,28 +199,42 @@ static bool narrow_to_ends(struct ends *ends)
     return left > 0;
 }
 
-static bool take_event(struct ends *ends, rd_kafka_event_t *event, struct err *err)
+static void take_event(struct ends *ends, rd_kafka_event_t *event)
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
     const rd_kafka_ListOffsets_result_t *result = rd_kafka_event_ListOffsets_result(event);
 
+    ends->outstanding--;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && result != NULL) {
+        take_answer(ends, result);
+        client_served();
+    } else if (ends->trouble.kind == ERR_NONE) {
+        err_set(&ends->trouble, client_err_kind(code), (int)code,
+                "asking for offsets of %zu partitions: %s", ends->count,
+                rd_kafka_event_error_string(event));
+    }
+}
+
+/* Every request has its answer. */
+static bool take_all(struct ends *ends, bool *done_out, struct err *err)
+{
     rd_kafka_queue_destroy(ends->queue);
     ends->queue = NULL;
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR || result == NULL) {
-        enum err_kind kind = client_err_kind(code);
-
-        return err_set(err, kind, (int)code, "asking for offsets of %zu partitions: %s",
-                       ends->count, rd_kafka_event_error_string(event));
+    *done_out = true;
+    if (ends->trouble.kind != ERR_NONE) {
+        *err = ends->trouble;
+        return false;
     }
-    take_answer(ends, result);
-    client_served();
+    if (ends->of == ENDS_TIME && narrow_to_ends(ends)) {
+        send_question(ends);
+        *done_out = false;
+    }
     return true;
 }
 
 bool ends_wait(struct ends *ends, int timeout_ms, bool *done_out, struct err *err)
 {
     rd_kafka_event_t *event;
-    bool fine;
 
     if (ends->queue == NULL) {
         *done_out = true;
@@ -212,18 +242,15 @@ bool ends_wait(struct ends *ends, int timeout_ms, bool *done_out, struct err *er
     }
     rd_kafka_poll(ends->client, 0); /* error events */
     event = rd_kafka_queue_poll(ends->queue, timeout_ms);
-    if (event == NULL) {
-        *done_out = false;
-        return true;
+    if (event != NULL) {
+        take_event(ends, event);
+        rd_kafka_event_destroy(event);
     }
-    fine = take_event(ends, event, err);
-    rd_kafka_event_destroy(event);
-    *done_out = true;
-    if (fine && ends->of == ENDS_TIME && narrow_to_ends(ends)) {
-        send_question(ends);
-        *done_out = false;
+    if (ends->outstanding == 0) {
+        return take_all(ends, done_out, err);
     }
-    return fine;
+    *done_out = false;
+    return true;
 }
 
 void ends_free(struct ends *ends)
@@ -279,19 +306,24 @@ static bool check_items(const struct ends_item *items, size_t count, struct err 
 
 /* Is the trouble a topic that doesn't exist? When no leader at all was found the answer doesn't
  * tell: metadata does. */
-static bool is_missing(rd_kafka_t *client, const struct ends_item *items, const struct err *err)
+static bool is_missing(rd_kafka_t *client, const struct ends_item *items, size_t count,
+                       const struct err *err)
 {
     rd_kafka_resp_err_t code = (rd_kafka_resp_err_t)err->cause;
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_topic_t *topic;
     bool missing = false;
+    size_t at = 0;
 
     if (code != RD_KAFKA_RESP_ERR__NOENT) {
         return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
                code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
                code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
     }
-    topic = rd_kafka_topic_new(client, items[0].topic, NULL);
+    while (at + 1 < count && items[at].error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        at++;
+    }
+    topic = rd_kafka_topic_new(client, items[at].topic, NULL);
     if (rd_kafka_metadata(client, 0, topic, &metadata, METADATA_MS) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         missing = metadata->topic_cnt == 1 &&
                   metadata->topics[0].err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
@@ -309,7 +341,7 @@ static bool try_again(rd_kafka_t *client, const struct ends_item *items, size_t 
     if (trouble->kind != ERR_TEMPORARY) {
         return false;
     }
-    if (!is_missing(client, items, trouble)) {
+    if (!is_missing(client, items, count, trouble)) {
         *missing_ms = -1;
     } else if (*missing_ms < 0) {
         *missing_ms = wait_now_ms();

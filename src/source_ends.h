@@ -1,7 +1,8 @@
 /* Where logs begin and end: one question for many partitions, on a handle that isn't fetching.
  *
- * ends_ask sends (Admin ListOffsets, one request a broker), ends_wait collects; between the two the
- * caller may do other things. A partition's error stands in its answer. Main thread. */
+ * ends_ask sends (Admin ListOffsets, a request for a hundred partitions of a broker), ends_wait
+ * collects; between the two the caller may do other things. A partition's error stands in its
+ * answer. Main thread. */
 #ifndef SOURCE_ENDS_H
 #define SOURCE_ENDS_H
 

@@ -59,6 +59,43 @@ static void logs_begin_and_end_where_they_do(void **state)
     client_free(ask, "test");
 }
 
+/* More than go into one request; one of the requests fails, and all are asked again. */
+static void many_partitions_are_asked_in_parts(void **state)
+{
+    enum { MANY = 250 };
+    static const int32_t FED[] = {0, 99, 100, 199, 200, 249};
+    struct mock *mock = *state;
+    rd_kafka_t *ask = mock_client(mock, CLIENT_ASK);
+    struct patience patience = mock_patience(20000);
+    struct ends_item items[MANY];
+    struct err err = {.kind = ERR_NONE};
+
+    mock_topic(mock, "many", MANY);
+    for (size_t i = 0; i < sizeof(FED) / sizeof(FED[0]); i++) {
+        mock_feed(mock, "many", FED[i], 0, (int)i + 1);
+    }
+    for (int32_t p = 0; p < MANY; p++) {
+        items[MANY - 1 - p] = (struct ends_item){.topic = "many", .partition = p};
+    }
+    for (int failed = 0; failed < 2; failed++) {
+        if (failed == 1) {
+            rd_kafka_mock_push_request_errors(mock->cluster, 2 /* ListOffsets */, 1,
+                                              RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
+        }
+        assert_true(ends_get(ask, ENDS_TIME, items, MANY, &patience, &err));
+        for (int32_t p = 0; p < MANY; p++) {
+            int64_t end = 0;
+
+            for (size_t i = 0; i < sizeof(FED) / sizeof(FED[0]); i++) {
+                end = FED[i] == p ? (int64_t)i + 1 : end;
+            }
+            assert_int_equal(items[MANY - 1 - p].error, 0);
+            assert_int_equal(items[MANY - 1 - p].offset, end);
+        }
+    }
+    client_free(ask, "test");
+}
+
 static void a_leader_that_moved_is_found(void **state)
 {
     struct mock *mock = *state;
@@ -246,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_idle_question_is_answered_at_once),
         cmocka_unit_test(logs_begin_and_end_where_they_do),
+        cmocka_unit_test(many_partitions_are_asked_in_parts),
         cmocka_unit_test(a_leader_that_moved_is_found),
         cmocka_unit_test(trouble_that_passes_is_waited_out),
         cmocka_unit_test(what_is_not_permitted_is_told_with_its_place),
