@@ -11,7 +11,7 @@ RUN_S_MAX = 1800
 
 
 def line(one):
-    what = f"{one['ledger']}, {one['batches']:,} batches, {one['partitions']} partitions"
+    what = f"{one['ledger']} ({one['batches']:,}), {one['partitions']} partitions"
     text = (f" ms (p99 {one['work_p99_ms']:.2f}); with the disk's sync {one['whole_p50_ms']:.2f} "
             f"(p99 {one['whole_p99_ms']:.2f})")
     if one["partitions"] == JUDGED_PARTITIONS:

@@ -152,7 +152,7 @@ def tell(name, result):
     print(f"{name}: {result['about']}")
     for each in result["checks"]:
         verdict = {True: "ok", False: "MISSED", None: ""}[each["ok"]]
-        print(f"    {each['what']:<34} {each['text']:<62} {each['goal'] or '':<8} {verdict}".rstrip())
+        print(f"    {each['what']:<36} {each['text']:<62} {each['goal'] or '':<8} {verdict}".rstrip())
     print(flush=True)
 
 
