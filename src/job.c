@@ -133,6 +133,7 @@ static void close_job(struct job *job)
         free((char *)(uintptr_t)job->goals[i].topic);
     }
     free(job->goals);
+    free(job->ends);
 }
 
 /* ---- a batch ---- */

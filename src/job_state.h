@@ -84,6 +84,11 @@ struct job {
     struct definition definition; /* of the next plan */
     struct ledger_inputs inputs;
     struct outputs outputs;
+    struct ends_item
+        *ends;             /* as last asked for a plan, in the inputs' order; topics are borrowed */
+    size_t end_count;      /* 0 = not asked yet */
+    int64_t ends_ms;       /* job clock: when that was */
+    int64_t ends_facts_ms; /* facts_ms by then: the same inputs as long as it stays */
     /* --until-end: the inputs' ends at start, in the inputs' order; topics are owned */
     struct ends_item *goals;
     size_t goal_count;

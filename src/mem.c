@@ -14,9 +14,9 @@
 #include <string.h>
 
 #ifdef ONCESINK_JEMALLOC
-/* Read by jemalloc when the process starts. Records are allocated by one thread and freed by another,
- * and a handful of threads share the work: with one arena their pages are used again instead of kept
- * in each. What isn't used for a second goes back. */
+/* Read by jemalloc when the process starts. Records are allocated by one thread and freed by
+ * another, and a handful of threads share the work: with one arena their pages are used again
+ * instead of kept in each. What isn't used for a second goes back. */
 const char *malloc_conf = "narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0";
 #endif
 

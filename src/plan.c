@@ -3,6 +3,9 @@
  *     ends asked (last stable offset, or high watermark) → rate_split → ranges, fences → durable
  *     → under way
  *
+ * With interval 0 and a backlog the ends of a moment ago serve for several batches: an end only
+ * grows, and one that doesn't is seen by the reader.
+ *
  * Nothing in memory changes before the plan is durable, but for the tick, which is taken once, the
  * ends seen, and when that was (the time that a cap is for with interval 0). What can go wrong:
  * brokers are away (waited for), an end lies below what was read (judged), the ledger can't be
@@ -25,21 +28,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENDS_WAIT_MS = 3000 };
+enum { ENDS_WAIT_MS = 3000, ENDS_AGE_MS = 200 };
 
-static struct ends_item *ask_items(const struct job *job, size_t *count_out)
+static void list_ends(struct job *job)
 {
-    struct ends_item *items = mem_array(job->inputs.count, sizeof(*items));
-    size_t count = 0;
-
+    job->ends = mem_grow(job->ends, job->inputs.count, sizeof(*job->ends));
+    job->end_count = 0;
     for (size_t i = 0; i < job->inputs.count; i++) {
         if (definition_find_input(&job->definition, job->inputs.items[i].topic) >= 0) {
-            items[count++] = (struct ends_item){.topic = job->inputs.items[i].topic,
-                                                .partition = job->inputs.items[i].partition};
+            job->ends[job->end_count++] = (struct ends_item){
+                .topic = job->inputs.items[i].topic, .partition = job->inputs.items[i].partition};
         }
     }
-    *count_out = count;
-    return items;
 }
 
 /* R6: fences that have grown old move to the end of the log, so that they don't fall behind
@@ -136,10 +136,18 @@ static bool check_end(struct job *job, size_t input, const struct ends_item *end
         (int)known->leader_epoch);
 }
 
-static void fill_plan(struct job *job, const struct rate_split *split,
-                      const struct ends_item *items, size_t count, struct batch *batch)
+/* How far the input goes for us; `at` is its place among the ends. */
+static int64_t end_of(const struct job *job, size_t input, size_t at)
 {
-    struct plan_input *inputs = mem_array(count, sizeof(*inputs));
+    const struct ledger_input *known = &job->inputs.items[input];
+    int64_t goal = job_goal(job, known->topic, known->partition);
+
+    return job->ends[at].offset < goal ? job->ends[at].offset : goal;
+}
+
+static void fill_plan(struct job *job, const struct rate_split *split, struct batch *batch)
+{
+    struct plan_input *inputs = mem_array(job->end_count, sizeof(*inputs));
     size_t at = 0;
 
     for (size_t i = 0; i < job->inputs.count; i++) {
@@ -153,21 +161,18 @@ static void fill_plan(struct job *job, const struct rate_split *split,
             .input = (uint32_t)input,
             .partition = known->partition,
             .next = next_of(job, i),
-            .end = items[at].offset,
+            .end = end_of(job, i, at),
             .leader_epoch = epoch_of(job, i),
-            .end_epoch = items[at].leader_epoch,
+            .end_epoch = job->ends[at].leader_epoch,
             .cap = config_cap_of(job->config, known->topic, known->partition),
         };
-        if (inputs[at].end > job_goal(job, known->topic, known->partition)) {
-            inputs[at].end = job_goal(job, known->topic, known->partition);
-        }
         at++;
     }
-    assert(at == count);
+    assert(at == job->end_count);
     definition_copy(&job->definition, &batch->definition);
     batch->number = job->identity.batch + 1;
     batch->planned_wall_ms = clock_wall_ms(&job->clock);
-    batch_plan(split, job->config->rate_min_per_partition, inputs, count, &job->outputs, batch);
+    batch_plan(split, job->config->rate_min_per_partition, inputs, at, &job->outputs, batch);
     free(inputs);
 }
 
@@ -217,38 +222,71 @@ static void tell_times(const struct batch *batch, int64_t brokers_us, int64_t ow
               batch->number, batch->range_count, (double)brokers_us / 1000, (double)own_us / 1000);
 }
 
+/* Interval 0 with a backlog: the ends that were told a moment ago leave a whole batch still, and
+ * asking again for each small batch would cost more than it. */
+static bool ends_will_do(const struct job *job, int64_t now_ms)
+{
+    int64_t left = 0;
+    size_t at = 0;
+
+    if (job->tick.interval_ms > 0 || job->config->batch_max_records == 0 || job->end_count == 0 ||
+        job->ends_facts_ms != job->facts_ms || now_ms - job->ends_ms >= ENDS_AGE_MS) {
+        return false;
+    }
+    for (size_t i = 0; i < job->inputs.count; i++) {
+        if (definition_find_input(&job->definition, job->inputs.items[i].topic) >= 0) {
+            int64_t more = end_of(job, i, at++) - next_of(job, i);
+
+            left += more > 0 ? more : 0;
+        }
+    }
+    return left >= job->config->batch_max_records;
+}
+
+/* Sets job->ends. ERR_TEMPORARY: brokers are away, or a topic is. */
+static bool learn_ends(struct job *job, int64_t now_ms, int wait_ms, struct err *err)
+{
+    struct patience patience = job_patience(job, wait_ms >= 0 ? wait_ms : ENDS_WAIT_MS);
+    bool committed = job->config->isolation == ISOLATION_READ_COMMITTED;
+
+    list_ends(job);
+    if (!ends_get(job->ask, committed ? ENDS_COMMITTED : ENDS_LAST, job->ends, job->end_count,
+                  &patience, err)) {
+        job->end_count = 0;
+        return false;
+    }
+    job->ends_ms = now_ms;
+    job->ends_facts_ms = job->facts_ms;
+    for (size_t i = 0, at = 0; i < job->inputs.count; i++) {
+        if (definition_find_input(&job->definition, job->inputs.items[i].topic) >= 0) {
+            job->inputs.items[i].end_offset = job->ends[at].offset;
+            if (!check_end(job, i, &job->ends[at++], err)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wait_ms,
                   struct batch *batch, bool *made_out, struct err *err)
 {
     int64_t started_ms = clock_now_ms(&job->clock);
     int64_t asked_us = wait_now_us();
     int64_t answered_us;
-    size_t count;
-    struct ends_item *items;
-    struct patience patience = job_patience(job, wait_ms >= 0 ? wait_ms : ENDS_WAIT_MS);
     bool ok;
 
     *made_out = false;
     if (!is_worth_it(job, started_ms)) {
         return true;
     }
-    items = ask_items(job, &count);
     start_ask_ids(job);
-    ok = ends_get(job->ask,
-                  job->config->isolation == ISOLATION_READ_COMMITTED ? ENDS_COMMITTED : ENDS_LAST,
-                  items, count, &patience, err);
+    ok = ends_will_do(job, started_ms) || learn_ends(job, started_ms, wait_ms, err);
     if (!ok && err->kind == ERR_TEMPORARY) {
-        /* Brokers are away, or a topic is: the next look at the topics waits for the one and names
-         * the other. */
+        /* The next look at the topics waits for the brokers that are away, and names the topic that
+         * is missing. */
         job_doubt_topics(job);
-        free(items);
         return true;
-    }
-    for (size_t i = 0, at = 0; ok && i < job->inputs.count; i++) {
-        if (definition_find_input(&job->definition, job->inputs.items[i].topic) >= 0) {
-            job->inputs.items[i].end_offset = items[at].offset;
-            ok = check_end(job, i, &items[at++], err);
-        }
     }
     ok = ok && start_check_ids(job, err);
     answered_us = wait_now_us();
@@ -260,7 +298,7 @@ bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wai
 
         batch->tick_ms = tick_take(&job->tick, started_ms, &batch->missed_ticks);
         batch->started_ms = started_ms;
-        fill_plan(job, &split, items, count, batch);
+        fill_plan(job, &split, batch);
         if (batch->range_count == 0) {
             tick_empty(&job->tick, started_ms);
         }
@@ -278,7 +316,6 @@ bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wai
             batch_deinit(batch); /* or settling would store it, and nobody take it up */
         }
     }
-    free(items);
     return ok;
 }
 

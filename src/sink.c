@@ -74,8 +74,8 @@ struct sink {
     atomic_bool tainted; /* set by broker threads */
 };
 
-/* What a record takes until it is acknowledged. A small one is copied into its request. Headers other
- * than ours are counted one by one. */
+/* What a record takes until it is acknowledged. A small one is copied into its request. Headers
+ * other than ours are counted one by one. */
 static uint64_t cost_of(size_t key_size, size_t value_size, const rd_kafka_headers_t *headers)
 {
     uint64_t bytes = key_size + value_size + OWN_HEADER_BYTES;
@@ -90,8 +90,8 @@ static uint64_t cost_of(size_t key_size, size_t value_size, const rd_kafka_heade
     return RECORD_COST + (bytes <= COPIED_MAX ? 2 * bytes : bytes);
 }
 
-/* A record's opaque is its cookie, and in the lowest bit whether it has headers other than ours: for
- * most records that saves looking at them again when they come back. */
+/* A record's opaque is its cookie, and in the lowest bit whether it has headers other than ours:
+ * for most records that saves looking at them again when they come back. */
 static void *opaque_of(const struct sink_record *record)
 {
     return (void *)((uintptr_t)record->cookie | (record->foreign_headers ? 1U : 0U));
