@@ -89,17 +89,20 @@ void delivered_deinit(struct delivered *delivered)
 
 void delivered_copy(const struct delivered *from, struct delivered *to)
 {
-    delivered_deinit(to);
-    delivered_init(to, from->ranges, from->outputs);
+    struct delivered copy;
+
+    delivered_init(&copy, from->ranges, from->outputs);
     for (size_t range = 0; range < from->ranges; range++) {
         const struct delivered_row *row = &from->rows[range];
 
         if (row->count > 0) {
-            to->rows[range] = *row;
-            to->rows[range].entries = mem_array(row->count, sizeof(*row->entries));
-            memcpy(to->rows[range].entries, row->entries, row->count * sizeof(*row->entries));
+            copy.rows[range] = *row;
+            copy.rows[range].entries = mem_array(row->count, sizeof(*row->entries));
+            memcpy(copy.rows[range].entries, row->entries, row->count * sizeof(*row->entries));
         }
     }
+    delivered_deinit(to);
+    *to = copy;
 }
 
 void delivered_widen(struct delivered *delivered, size_t outputs)

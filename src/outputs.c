@@ -48,6 +48,7 @@ int64_t outputs_find(const struct outputs *outputs, const char *topic, int32_t p
     bool found;
     size_t place = place_of(outputs, topic, partition, &found);
 
+    assert(!found || place < outputs->count);
     return found ? (int64_t)outputs->order[place] : -1;
 }
 

@@ -190,7 +190,7 @@ static void *run_task(void *argument)
 
 static void run_batch(const struct job *job, int partitions, int64_t records)
 {
-    struct task tasks[PARTITIONS_MAX];
+    struct task tasks[PARTITIONS_MAX] = {0};
 
     for (int p = 0; p < partitions; p++) {
         tasks[p] = (struct task){
