@@ -20,7 +20,8 @@ char *mem_text(const char *text);
 /* A text made as printf would. */
 char *mem_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* What was freed goes back to the system at once; takes about a millisecond. */
+/* What was freed, but for what other threads keep for themselves, goes back to the system at once;
+ * takes about a millisecond. */
 void mem_give_back(void);
 
 #endif
