@@ -39,7 +39,8 @@
 enum {
     CLOSE_MARK_MS = 5000,
     GIVE_BACK_MS = 3000,
-    BUSY_IDLE_MS = 20, /* interval 0: how soon to look again when there was nothing */
+    REST_SLICE_MS = 250, /* with nothing under way only signals and ticks are waited for */
+    BUSY_IDLE_MS = 20,   /* interval 0: how soon to look again when there was nothing */
 };
 
 /* ---- start and end ---- */
@@ -264,6 +265,7 @@ static void give_back_memory(struct job *job)
     int64_t now = clock_now_ms(&job->clock);
 
     if (job->acknowledged_ms > job->given_back_ms && now - job->acknowledged_ms >= GIVE_BACK_MS) {
+        ledger_give_back(job->ledger);
         mem_give_back();
         job->given_back_ms = now;
     }
@@ -281,6 +283,7 @@ static bool keep_ledger_small(struct job *job, struct err *err)
 /* Nothing is under way: waits for the tick and plans. *done_out: asked to stop, or at the goal. */
 static bool idle(struct job *job, bool *done_out, struct err *err)
 {
+    int slice = mark_idle(job->marks) ? REST_SLICE_MS : IDLE_SLICE_MS;
     int64_t wait;
 
     if (!job_meanwhile(job, err)) {
@@ -296,7 +299,7 @@ static bool idle(struct job *job, bool *done_out, struct err *err)
             return false;
         }
         give_back_memory(job);
-        job_wait(job, wait < IDLE_SLICE_MS ? (int)wait : IDLE_SLICE_MS);
+        job_wait(job, wait < slice ? (int)wait : slice);
         return true;
     }
     if (!keep_ledger_small(job, err) || !ledger_check_file(job->ledger, err) ||

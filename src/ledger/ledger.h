@@ -241,6 +241,9 @@ MUST_CHECK bool ledger_prune(struct ledger *ledger, int64_t keep, struct err *er
  * be worth it; never waits for a reader. */
 void ledger_tidy(struct ledger *ledger);
 
+/* Frees the pages of the file that are kept in memory; they are read again when they are needed. */
+void ledger_give_back(struct ledger *ledger);
+
 /* Figures for metrics: totals since the ledger was made, and the last settled batch. */
 enum ledger_figure_event {
     LEDGER_FIGURE_DOUBLE,

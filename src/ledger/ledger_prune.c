@@ -174,3 +174,8 @@ void ledger_tidy(struct ledger *ledger)
     }
     say_when_large(ledger);
 }
+
+void ledger_give_back(struct ledger *ledger)
+{
+    sqlite3_db_release_memory(ledger->db);
+}
