@@ -16,8 +16,8 @@
 #ifdef ONCESINK_JEMALLOC
 /* Read by jemalloc when the process starts. Records are allocated by one thread and freed by
  * another, and a handful of threads share the work: with one arena their pages are used again
- * instead of kept in each. What isn't used for a second goes back; what a thread keeps for itself is
- * a twelfth of what jemalloc would let it, as most of them have nothing to do most of the time. */
+ * instead of kept in each. What isn't used for a second goes back. A thread keeps a twelfth of what
+ * jemalloc would let it, as most of them have nothing to do most of the time. */
 const char *malloc_conf = "narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0,"
                           "tcache_max:1024,tcache_nslots_small_max:16";
 #endif
