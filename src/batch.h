@@ -143,7 +143,8 @@ struct batch {
 /* Frees what it holds, not the struct, which is zero afterwards. Accepts a zero struct. */
 void batch_deinit(struct batch *batch);
 
-/* Index of the range of that input partition, or −1. */
+/* Index of the range of that input partition, or −1. Ranges stand by topic (strcmp), partition, as
+ * the ledger gives inputs and ranges: it is looked for by halves. */
 int64_t batch_find_range(const struct batch *batch, const char *topic, int32_t partition);
 
 /* Σ (until − from) */
