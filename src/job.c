@@ -283,7 +283,7 @@ static bool keep_ledger_small(struct job *job, struct err *err)
 /* Nothing is under way: waits for the tick and plans. *done_out: asked to stop, or at the goal. */
 static bool idle(struct job *job, bool *done_out, struct err *err)
 {
-    int slice = mark_idle(job->marks) ? REST_SLICE_MS : IDLE_SLICE_MS;
+    int slice = mark_idle(job->marks) && !job->mark_owed ? REST_SLICE_MS : IDLE_SLICE_MS;
     int64_t wait;
 
     if (!job_meanwhile(job, err)) {
@@ -322,6 +322,7 @@ static bool change_mode(struct job *job, struct err *err)
     }
     log_notice("delivery.mode is %s from now on",
                job_by_mark(job) ? "transactional" : "idempotent");
+    settle_mark_owed(job, true);
     while (!mark_idle(job->marks)) {
         if (!job_meanwhile(job, err)) {
             return false;
@@ -385,10 +386,11 @@ static void finish_mark(struct job *job)
     int64_t end = clock_now_ms(&job->clock) + CLOSE_MARK_MS;
     struct err err;
 
-    while (job->marks != NULL && !mark_idle(job->marks) && clock_now_ms(&job->clock) < end &&
-           !stop_forced(&job->stop)) {
+    while (job->marks != NULL && (job->mark_owed || !mark_idle(job->marks)) &&
+           clock_now_ms(&job->clock) < end && !stop_forced(&job->stop)) {
         stop_serve(&job->stop);
         report_turn(job);
+        settle_mark_owed(job, true);
         if (!mark_step(job->marks, &err)) {
             log_error("%s", err.text);
             return;

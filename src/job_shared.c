@@ -5,6 +5,7 @@
 #include "kafka_client.h"
 #include "log.h"
 #include "recover.h"
+#include "settle.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -81,6 +82,7 @@ bool job_meanwhile(struct job *job, struct err *err)
     if (!mark_step(job->marks, err)) {
         return false;
     }
+    settle_mark_owed(job, false);
     if (job->identity.settled > 0 && mark_written(job->marks) == job->identity.settled &&
         failpoint("mark-after")) {
         return err_set(err, ERR_FAILED, 0, "failpoint");

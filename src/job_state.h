@@ -80,6 +80,7 @@ struct job {
     struct mark_writer *marks;
     int64_t marked_ms; /* job clock: when the last mark was begun or committed; 0 = none by this
                           process in this mode */
+    bool mark_owed;    /* idempotent: batches were settled since */
 
     struct definition definition; /* of the next plan */
     struct ledger_inputs inputs;

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { JOIN_WAIT_MS = 200, RATE_TEXT_SIZE = 48 };
+enum { JOIN_WAIT_MS = 200, RATE_TEXT_SIZE = 48, MARK_MS = 100 };
 
 struct settling {
     struct ledger_settlement settlement;
@@ -148,10 +148,11 @@ static bool settle_steps(struct job *job, void *arg, struct err *err)
     return !failpoint("settle-before-commit") || err_set(err, ERR_FAILED, 0, "failpoint");
 }
 
-/* O2: mark N − 1 is acknowledged before N is settled. It travelled while N was delivered. */
+/* O2: a mark that travels for longer is waited for, so the group stays at most two of these times
+ * and a batch behind the ledger. */
 static bool wait_for_mark(struct job *job, struct err *err)
 {
-    while (!mark_idle(job->marks)) {
+    while (!mark_idle(job->marks) && clock_now_ms(&job->clock) - job->marked_ms >= MARK_MS) {
         if (!job_meanwhile(job, err)) {
             return false;
         }
@@ -200,7 +201,16 @@ void settle_mark(struct job *job)
     }
     mark_begin(job->marks, job->identity.settled, items, count, job->marked_ms == 0);
     job->marked_ms = clock_now_ms(&job->clock);
+    job->mark_owed = false;
     free(items);
+}
+
+void settle_mark_owed(struct job *job, bool at_once)
+{
+    if (job->mark_owed && mark_idle(job->marks) &&
+        (at_once || job->marked_ms == 0 || clock_now_ms(&job->clock) - job->marked_ms >= MARK_MS)) {
+        settle_mark(job);
+    }
 }
 
 static void log_settled(const struct job *job, const struct settling *settling)
@@ -268,7 +278,8 @@ bool settle_batch(struct job *job, bool join, struct err *err)
             if (failpoint("mark-before")) {
                 ok = err_set(err, ERR_FAILED, 0, "failpoint");
             }
-            settle_mark(job);
+            job->mark_owed = true;
+            settle_mark_owed(job, false);
         }
         report_settled(job);
         if (ok && settling.next.range_count > 0) {
