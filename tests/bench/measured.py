@@ -1,5 +1,6 @@
 """A process measured from its start to its end."""
 
+import os
 import pathlib
 import resource
 import subprocess
@@ -22,6 +23,13 @@ def status_kib(pid, name):
     except OSError:
         pass
     return None
+
+
+def cpu_s(pid):
+    """Of all threads so far, also of a process that has ended and isn't waited for yet."""
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(command, folder):

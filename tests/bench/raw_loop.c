@@ -1,6 +1,7 @@
 /* The floor: the shortest loop that copies a topic correctly, to measure the product against.
  *
- *     raw_loop [--header] [--transactional ID] [-X NAME=VALUE]… BOOTSTRAP INPUT OUTPUT BATCH
+ *     raw_loop [--header] [--even] [--transactional ID] [-X NAME=VALUE]…
+ *              BOOTSTRAP INPUT OUTPUT BATCH
  *
  *     consume ─► produce (no copy: the message lives until its delivery report)
  *     ─► flush every BATCH
@@ -11,7 +12,12 @@
  * but it remembers nothing: no ledger, no plan, no recovery. With --header each record gets one
  * header more, as long as the product's. With --transactional each batch is a transaction that
  * carries the offsets of all partitions, as the product's; ID is its transactional.id and its
- * group. -X goes to both clients. Prints one line of JSON. */
+ * group. -X goes to both clients. Prints one line of JSON.
+ *
+ * A batch is what lies first in the consumer's queue. A small one mostly is of one partition then
+ * and costs one request; the product's, which are split over the partitions, cost one for each
+ * partition, one after the other. With --even each batch has as many records of each partition, as
+ * far as there are some left in it, so that it costs as many requests as the product's. */
 #include <librdkafka/rdkafka.h>
 
 #include <inttypes.h>
@@ -43,13 +49,16 @@ struct copy {
     rd_kafka_t *consumer;
     rd_kafka_t *producer;
     rd_kafka_topic_t *output;
-    rd_kafka_queue_t *queue;
+    rd_kafka_queue_t *queue;                   /* of all partitions */
+    rd_kafka_queue_t *queues[PARTITIONS_MAX];  /* of one each; with --even */
     rd_kafka_consumer_group_metadata_t *group; /* NULL = without transactions */
     const char *input;
     int64_t next[PARTITIONS_MAX]; /* of the input: up to where it was copied */
     int partitions;
     bool header;
-    int64_t left; /* records not consumed yet */
+    bool even;
+    int64_t left;                    /* records not consumed yet */
+    int64_t left_in[PARTITIONS_MAX]; /* the same, each partition's; with --even */
     int64_t records;
     int64_t batch;
 };
@@ -165,6 +174,15 @@ static rd_kafka_t *make_producer(const char *bootstrap, const char *transactiona
     return make(RD_KAFKA_PRODUCER, conf);
 }
 
+/* Before partitions are assigned: else first records could come to the queue of all. */
+static void split_queue(struct copy *copy)
+{
+    for (int32_t p = 0; p < copy->partitions; p++) {
+        copy->queues[p] = rd_kafka_queue_get_partition(copy->consumer, copy->input, p);
+        rd_kafka_queue_forward(copy->queues[p], NULL);
+    }
+}
+
 /* Assigns all partitions from their first record; returns how many records there are. */
 static int64_t assign_all(struct copy *copy, const char *topic)
 {
@@ -193,9 +211,13 @@ static int64_t assign_all(struct copy *copy, const char *topic)
         }
         rd_kafka_topic_partition_list_add(list, topic, p)->offset = first;
         copy->next[p] = first;
+        copy->left_in[p] = end - first;
         records += end - first;
     }
     rd_kafka_metadata_destroy(metadata);
+    if (copy->even) {
+        split_queue(copy);
+    }
     error = rd_kafka_assign(consumer, list);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
         give_up("assign: %s", rd_kafka_err2str(error));
@@ -268,19 +290,15 @@ static void commit(struct copy *copy)
     demand(rd_kafka_commit_transaction(copy->producer, CALL_MS), "committing");
 }
 
-static void copy_batch(struct copy *copy)
+/* So many records of one queue. */
+static void copy_from(struct copy *copy, rd_kafka_queue_t *queue, int64_t left)
 {
     rd_kafka_message_t *messages[TAKE_MAX];
-    int64_t left = copy->left < copy->batch ? copy->left : copy->batch;
     int idle = 0;
 
-    if (copy->group != NULL) {
-        demand(rd_kafka_begin_transaction(copy->producer), "beginning a transaction");
-    }
-    copy->left -= left;
     while (left > 0) {
         size_t max = left < TAKE_MAX ? (size_t)left : TAKE_MAX;
-        ssize_t taken = rd_kafka_consume_batch_queue(copy->queue, 100, messages, max);
+        ssize_t taken = rd_kafka_consume_batch_queue(queue, 100, messages, max);
 
         if (taken <= 0 && ++idle > IDLE_ROUNDS_MAX) {
             give_up("nothing comes any more, %" PRId64 " records are missing", left);
@@ -296,6 +314,52 @@ static void copy_batch(struct copy *copy)
         left -= taken > 0 ? taken : 0;
         copy->records += taken > 0 ? taken : 0;
         rd_kafka_poll(copy->producer, 0);
+    }
+}
+
+/* Of so many records, as many for each partition; others fill up for one that has too few left. */
+static void share(struct copy *copy, int64_t count, int64_t *shares_out)
+{
+    while (count > 0) {
+        int64_t open = 0; /* partitions with records left */
+        int64_t each;
+
+        for (int32_t p = 0; p < copy->partitions; p++) {
+            open += copy->left_in[p] > 0;
+        }
+        each = count > open ? count / open : 1;
+        for (int32_t p = 0; p < copy->partitions && count > 0; p++) {
+            int64_t more = copy->left_in[p] < each ? copy->left_in[p] : each;
+
+            shares_out[p] += more;
+            copy->left_in[p] -= more;
+            count -= more;
+        }
+    }
+}
+
+static void copy_evenly(struct copy *copy, int64_t count)
+{
+    int64_t shares[PARTITIONS_MAX] = {0};
+
+    share(copy, count, shares);
+    for (int32_t p = 0; p < copy->partitions; p++) {
+        copy_from(copy, copy->queues[p], shares[p]);
+    }
+}
+
+static void copy_batch(struct copy *copy)
+{
+    int64_t count = copy->left < copy->batch ? copy->left : copy->batch;
+
+    if (copy->group != NULL) {
+        demand(rd_kafka_begin_transaction(copy->producer), "beginning a transaction");
+    }
+    copy->left -= count;
+    if (copy->even) {
+        copy_evenly(copy, count);
+    } else {
+        copy_from(copy, copy->queue, count);
     }
     if (rd_kafka_flush(copy->producer, FLUSH_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         give_up("flush took too long");
@@ -325,6 +389,8 @@ int main(int argc, char **argv)
     for (; at < argc && argv[at][0] == '-'; at++) {
         if (strcmp(argv[at], "--header") == 0) {
             copy.header = true;
+        } else if (strcmp(argv[at], "--even") == 0) {
+            copy.even = true;
         } else if (strcmp(argv[at], "--transactional") == 0 && at + 1 < argc) {
             transactional_id = argv[++at];
         } else if (strcmp(argv[at], "-X") == 0 && at + 1 < argc && extra_count < EXTRAS_MAX) {
@@ -334,7 +400,7 @@ int main(int argc, char **argv)
         }
     }
     if (argc - at != 4 || (copy.batch = strtoll(argv[at + 3], NULL, 10)) <= 0) {
-        give_up("usage: raw_loop [--header] [--transactional ID] [-X NAME=VALUE]... "
+        give_up("usage: raw_loop [--header] [--even] [--transactional ID] [-X NAME=VALUE]... "
                 "BOOTSTRAP INPUT OUTPUT BATCH");
     }
     copy.consumer = make_consumer(argv[at], extras, extra_count);

@@ -7,9 +7,9 @@ figures, as one table.
     tests/bench/relay.py --list
     tests/bench/relay.py --from FILE [--svg FOLDER]                         # prints and draws what --json has kept
 
-A row is measured by its module (beside_floor.py says how a pair is); it has figures and, where the goals name one, what
-each is to be. --json keeps every run. Exit 1 when a figure misses its goal or a row couldn't be measured: records that
-don't all arrive are such a reason.
+A row is measured by its module (beside_floor.py says who runs beside whom); it has figures and, where the goals name
+one, what each is to be. --json keeps every run. Exit 1 when a figure misses its goal or a row couldn't be measured:
+records that don't all arrive are such a reason.
 """
 
 import argparse
@@ -55,15 +55,17 @@ def beside(**case):
     return Row(run)
 
 
-KILOBYTE = {"records": 600_000, "size": 1000}
-SMALL = {"records": 300_000, "batch": 1000, "cpu_max": None, "speed_min": 0.7}
+LARGE = {"contestants": ("floor", "product", "installed"), "settings": (f"memory.max.bytes={64 << 20}",)}
+KILOBYTE = {**LARGE, "records": 600_000, "size": 1000}
+SMALL = {"records": 300_000, "batch": 1000, "cpu_max": None, "speed_min": 0.7,
+         "contestants": ("floor", "even", "product")}
 POSITIONS, HEADERS = {"provenance": "positions"}, {"provenance": "headers"}
 TRANSACTIONAL = {"mode": "transactional"}
 
 ROWS = {
-    "positions-100": beside(**POSITIONS),
-    "headers-100": beside(**HEADERS),
-    "transactional-100": beside(**TRANSACTIONAL),
+    "positions-100": beside(**POSITIONS, **LARGE),
+    "headers-100": beside(**HEADERS, **LARGE),
+    "transactional-100": beside(**TRANSACTIONAL, **LARGE),
     "positions-1k": beside(**POSITIONS, **KILOBYTE),
     "headers-1k": beside(**HEADERS, **KILOBYTE),
     "transactional-1k": beside(**TRANSACTIONAL, **KILOBYTE),
@@ -91,10 +93,11 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("rows", nargs="*", metavar="ROW")
     parser.add_argument("--list", action="store_true", help="the rows there are")
-    parser.add_argument("--pairs", type=int, default=7, help="of floor and product, in each row")
+    parser.add_argument("--pairs", type=int, default=7, help="of runs of floor and product, in each row")
     parser.add_argument("--pairs-max", type=int, default=21,
                         help="so many at most, while a rate's interval is too wide and has the goal in it")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting for the product")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="a setting for the product (not for the contestant that is as installed)")
     parser.add_argument("--floor-allocator", choices=["glibc", "jemalloc"], default="glibc",
                         help="jemalloc is what the product has")
     parser.add_argument("--preset", default="release")
@@ -131,11 +134,11 @@ def own_row(how):
              if getattr(how, name) is not None}
     if how.rows or not (given or how.floor_only or how.bare):
         return None
-    contestants = ["floor"] + ["bare"] * how.bare + ["product"] * (not how.floor_only)
-    case = Case(**given)
-    if contestants == ["floor", "product"]:
-        return Row(lambda stage: beside_floor.compare(stage, case))
-    return Row(lambda stage: beside_floor.look(stage, case, contestants))
+    if how.floor_only or how.bare:
+        contestants = ("floor", *["bare"] * how.bare, *["product"] * (not how.floor_only))
+        return Row(lambda stage: beside_floor.look(stage, Case(**given, contestants=contestants)))
+    kind = SMALL if (how.batch or Case.batch) <= SMALL["batch"] else LARGE
+    return Row(lambda stage: beside_floor.compare(stage, Case(**{**kind, **given})))
 
 
 def rows_of(how):

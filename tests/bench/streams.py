@@ -23,7 +23,7 @@ import time
 
 from figures import at_least, check, ratio_of_pairs
 from kafka import classpath, die_with_parent
-from measured import RUN_S_MAX, status_kib
+from measured import RUN_S_MAX, cpu_s, status_kib
 from peer import compiled
 from stage import PARTITIONS
 
@@ -75,13 +75,6 @@ SETTINGS = "larger, 1 s, parallel, 2 GiB"
 
 
 # ── a run, looked at from outside ───────────────────────────────────────────────────────────────
-
-def cpu_s(pid):
-    """Of all threads so far, also of a process that has ended and isn't waited for yet."""
-    with open(f"/proc/{pid}/stat") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
 
 def thread_cpu_s(pid):
     """{NAME TID: CPU seconds so far} of the threads that are there."""
