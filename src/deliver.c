@@ -450,6 +450,9 @@ static bool pass(struct job *job, bool *moved_out, bool *read_out, struct err *e
     }
     sink_poll(job->sink, 0);
     *read_out = done == job->read_count && job->hand.at == job->hand.count;
+    if (*read_out) {
+        source_batch_read(job->source);
+    }
     return sink_check(job->sink, err) && deliver_tasks_look(job, err);
 }
 

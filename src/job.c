@@ -39,7 +39,7 @@
 enum {
     CLOSE_MARK_MS = 5000,
     GIVE_BACK_MS = 3000,
-    REST_SLICE_MS = 250, /* with nothing under way only signals and ticks are waited for */
+    REST_SLICE_MS = 500, /* with nothing under way only signals and ticks are waited for */
     BUSY_IDLE_MS = 20,   /* interval 0: how soon to look again when there was nothing */
 };
 
@@ -307,10 +307,13 @@ static bool idle(struct job *job, bool *done_out, struct err *err)
         !plan_make(job, err)) {
         return false;
     }
-    if (job->state == PROTOCOL_IDLE && job->tick.interval_ms == 0) {
+    if (job->state != PROTOCOL_IDLE) {
+        return true;
+    }
+    if (job->tick.interval_ms == 0) {
         job_wait(job, BUSY_IDLE_MS);
     }
-    return job->state != PROTOCOL_IDLE || refresh_mark(job, err);
+    return source_rest(job->source, err) && refresh_mark(job, err);
 }
 
 /* The batch that was in doubt was finished in the mode it was planned in; what follows is in

@@ -53,10 +53,13 @@ static const struct setting FOR_ALL[] = {
     {NULL, NULL},
 };
 
+/* To begin with: client_fetch_wait. */
+#define FETCH_WAIT_MS "100"
+
 static const struct setting FOR_CONSUMERS[] = {
     {"check.crcs", "true"},
     {"fetch.queue.backoff.ms", "1"}, /* a full queue must not cost a second */
-    {"fetch.wait.max.ms", "100"},
+    {"fetch.wait.max.ms", FETCH_WAIT_MS},
     /* Bounds what a batch of records may be inflated to; a large one from the broker must not be
      * refused. */
     {"receive.message.max.bytes", "1000000000"},
@@ -512,6 +515,23 @@ bool client_new(const struct config *config, const struct client_options *option
     }
     *client_out = client;
     return true;
+}
+
+void client_fetch_wait(rd_kafka_t *consumer, int wait_ms)
+{
+#ifdef ONCESINK_RDKAFKA_FETCH_WAIT
+    char set[16];
+    size_t size = sizeof(set);
+
+    if (rd_kafka_conf_get(rd_kafka_conf(consumer), "fetch.wait.max.ms", set, &size) ==
+            RD_KAFKA_CONF_OK &&
+        strcmp(set, FETCH_WAIT_MS) == 0) {
+        rd_kafka_fetch_wait_set(consumer, wait_ms);
+    }
+#else
+    (void)consumer;
+    (void)wait_ms;
+#endif
 }
 
 void client_free(rd_kafka_t *client, const char *what)

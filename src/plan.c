@@ -4,7 +4,8 @@
  *     → under way
  *
  * With interval 0 and a backlog the ends of a moment ago serve for several batches: an end only
- * grows, and one that doesn't is seen by the reader.
+ * grows, and one that doesn't is seen by the reader. When nothing comes the reader, which waits at
+ * each end, sees that; brokers are asked now and then.
  *
  * Nothing in memory changes before the plan is durable, but for the tick, which is taken once, the
  * ends seen, and when that was (the time that a cap is for with interval 0). What can go wrong:
@@ -28,7 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENDS_WAIT_MS = 3000, ENDS_AGE_MS = 200 };
+enum { ENDS_WAIT_MS = 3000, ENDS_AGE_MS = 200, STILL_AGE_MS = 5000 };
 
 static void list_ends(struct job *job)
 {
@@ -243,6 +244,25 @@ static bool ends_will_do(const struct job *job, int64_t now_ms)
     return left >= job->config->batch_max_records;
 }
 
+/* Nothing was there when the brokers were last asked, and the reader has met nothing since. A reading
+ * that hangs would not tell, so that isn't believed for long. */
+static bool is_still(const struct job *job, int64_t now_ms)
+{
+    size_t at = 0;
+
+    if (job->state != PROTOCOL_IDLE || job->end_count == 0 || job->ends_facts_ms != job->facts_ms ||
+        now_ms - job->ends_ms >= STILL_AGE_MS || !source_is_still(job->source, job->end_count)) {
+        return false;
+    }
+    for (size_t i = 0; i < job->inputs.count; i++) {
+        if (definition_find_input(&job->definition, job->inputs.items[i].topic) >= 0 &&
+            job->ends[at++].offset > next_of(job, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Sets job->ends. ERR_TEMPORARY: brokers are away, or a topic is. */
 static bool learn_ends(struct job *job, int64_t now_ms, int wait_ms, struct err *err)
 {
@@ -268,6 +288,16 @@ static bool learn_ends(struct job *job, int64_t now_ms, int wait_ms, struct err 
     return true;
 }
 
+/* Asks for the ends, unless those that are known will do, and for the topics' ids. */
+static bool learn(struct job *job, int64_t now_ms, int wait_ms, struct err *err)
+{
+    if (is_still(job, now_ms)) {
+        return true;
+    }
+    start_ask_ids(job);
+    return ends_will_do(job, now_ms) || learn_ends(job, now_ms, wait_ms, err);
+}
+
 bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wait_ms,
                   struct batch *batch, bool *made_out, struct err *err)
 {
@@ -280,8 +310,7 @@ bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wai
     if (!is_worth_it(job, started_ms)) {
         return true;
     }
-    start_ask_ids(job);
-    ok = ends_will_do(job, started_ms) || learn_ends(job, started_ms, wait_ms, err);
+    ok = learn(job, started_ms, wait_ms, err);
     if (!ok && err->kind == ERR_TEMPORARY) {
         /* The next look at the topics waits for the brokers that are away, and names the topic that
          * is missing. */

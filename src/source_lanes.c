@@ -125,6 +125,26 @@ static bool is_used(const struct source *source, const struct source_lane *lane)
     return false;
 }
 
+static void set_pace(const struct source *source, const struct source_lane *lane)
+{
+    static const int WAIT_MS[] = {
+        [SOURCE_READING] = 10, [SOURCE_BETWEEN] = 100, [SOURCE_RESTING] = 900};
+    int64_t most = source->config->fetch_timeout_ms / 2; /* a reading isn't given up for that */
+
+    client_fetch_wait(lane->client,
+                      WAIT_MS[source->pace] < most ? WAIT_MS[source->pace] : (int)most);
+}
+
+void source_lanes_pace(struct source *source, enum source_pace pace)
+{
+    if (source->pace != pace) {
+        source->pace = pace;
+        for (size_t i = 0; i < source->lane_count; i++) {
+            set_pace(source, source->lanes[i]);
+        }
+    }
+}
+
 bool source_lanes_apply(struct source *source, struct err *err)
 {
     for (size_t i = 0; i < source->lane_count; i++) {
@@ -193,6 +213,7 @@ bool source_retry(struct source *source, const size_t *indexes, size_t count, st
         return true;
     }
     source->lanes[source->lane_count++] = fresh;
+    set_pace(source, fresh);
     for (size_t i = 0; i < count; i++) {
         const struct source_part *part = source->reading[indexes[i]];
         size_t at;

@@ -42,6 +42,7 @@ static bool make(const struct config *config, enum client_purpose purpose, uint3
     source->purpose = purpose;
     source->partitions = partitions;
     source->stall_ms = SOURCE_STALL_MS;
+    source->pace = SOURCE_BETWEEN;
     if (purpose == CLIENT_INPUT && config->fetch_timeout_ms < 2 * SOURCE_STALL_MS) {
         source->stall_ms = config->fetch_timeout_ms / 2; /* before the reading is given up */
     }
@@ -172,6 +173,7 @@ bool source_begin(struct source *source, const struct definition *definition,
     if (!source_lanes_fold(source, err)) {
         return false;
     }
+    source_lanes_pace(source, SOURCE_READING);
     source->ranges = ranges;
     source->range_count = count;
     source->reading = mem_grow(source->reading, count, sizeof(source->reading[0]));
@@ -198,6 +200,35 @@ bool source_begin(struct source *source, const struct definition *definition,
     }
     leave_unwanted(source);
     source_window_begin(source);
+    return source_lanes_apply(source, err);
+}
+
+void source_batch_read(struct source *source)
+{
+    source_lanes_pace(source, SOURCE_BETWEEN);
+}
+
+bool source_rest(struct source *source, struct err *err)
+{
+    size_t left = 0;
+
+    if (source->pace == SOURCE_RESTING) {
+        return true;
+    }
+    for (size_t i = 0; i < source->part_count; i++) {
+        left += source->parts[i]->assigned ? 0 : 1;
+    }
+    if (left > source_window_spare(source)) {
+        return true; /* who is entered next must not wait long for the others */
+    }
+    for (size_t i = 0; i < source->part_count; i++) {
+        struct source_part *part = source->parts[i];
+
+        if (!part->assigned) {
+            source_lane_enter_compared(part->lane, part, part->next, part->epoch);
+        }
+    }
+    source_lanes_pace(source, SOURCE_RESTING);
     return source_lanes_apply(source, err);
 }
 
@@ -231,6 +262,16 @@ int64_t source_position(const struct source *source, size_t index)
 {
     assert(index < source->range_count);
     return source->reading[index]->next;
+}
+
+bool source_is_still(const struct source *source, size_t count)
+{
+    bool still = source->pace == SOURCE_RESTING && source->part_count == count;
+
+    for (size_t i = 0; still && i < count; i++) {
+        still = source->parts[i]->assigned && source_part_near_end(source->parts[i], 0);
+    }
+    return still;
 }
 
 int source_wait_ms(const struct source *source, int most)

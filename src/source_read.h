@@ -49,6 +49,16 @@ void source_free(struct source *source);
  * isn't done. */
 int source_fd(const struct source *source);
 
+/* All ranges of the batch are done: what comes is fetched ahead at a slower pace. */
+void source_batch_read(struct source *source);
+
+/* No partition has anything to read: what was left is read again, if there is memory for all, and
+ * each waits at its end at little cost, until source_begin. */
+MUST_CHECK bool source_rest(struct source *source, struct err *err);
+
+/* At rest, `count` partitions are read, and no answer has told of anything behind what was read. */
+bool source_is_still(const struct source *source, size_t count);
+
 /* How long a wait for records may be: `most`, or less when something is to be looked at sooner. */
 int source_wait_ms(const struct source *source, int most);
 

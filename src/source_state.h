@@ -15,6 +15,14 @@ enum {
     SOURCE_RETIRED_MAX = 8,
 };
 
+/* For how long a leader may keep a request that has nothing to bring. A consumer has one under way
+ * per broker, and what is asked meanwhile waits for it. */
+enum source_pace {
+    SOURCE_READING, /* somebody waits */
+    SOURCE_BETWEEN, /* batches */
+    SOURCE_RESTING, /* everything is at its end, and whatever comes is brought at once */
+};
+
 struct source {
     const struct config *config;
     enum client_purpose purpose;
@@ -27,6 +35,7 @@ struct source {
     int64_t fold_ms;   /* so long after that all go back into one */
     struct source_lane *retired[SOURCE_RETIRED_MAX + SOURCE_LANES_MAX];
     size_t retired_count;
+    enum source_pace pace;
     /* By topic, partition: the one part of each that counts. Its lane may hold others, from before,
      * and other lanes too. */
     struct source_part **parts;
@@ -61,6 +70,8 @@ MUST_CHECK bool source_lanes_fold(struct source *source, struct err *err);
 
 /* Nothing is read through the lane any more, but messages of it may be around. Accepts NULL. */
 void source_lanes_retire(struct source *source, struct source_lane *lane);
+
+void source_lanes_pace(struct source *source, enum source_pace pace);
 
 /* Enters and leaves what was noted, in all lanes. */
 MUST_CHECK bool source_lanes_apply(struct source *source, struct err *err);
