@@ -61,7 +61,9 @@ struct sink {
     struct delivered *delivered;
     struct sink_topic **topics;
     size_t topic_count;
-    size_t last_topic; /* the topic of the last record: most go to the same */
+    /* Of the last record of this batch: most go where that went. */
+    struct sink_topic *last_topic;
+    size_t last_output;
     uint64_t in_flight;
     uint64_t held; /* bytes of what is in flight, with what is kept beside a record */
     uint64_t held_max;
@@ -305,6 +307,7 @@ void sink_batch(struct sink *sink, struct delivered *delivered, const struct sin
     assert(sink->in_flight == 0);
     sink->delivered = delivered;
     sink->owner = *owner;
+    sink->last_topic = NULL;
 }
 
 static struct sink_topic *topic_new(struct sink *sink, const char *name)
@@ -328,14 +331,15 @@ static struct sink_topic *topic_of(struct sink *sink, size_t output)
     const struct output *place = &sink->outputs->items[output];
     struct sink_topic *topic = NULL;
 
-    if (sink->last_topic < sink->topic_count &&
-        strcmp(sink->topics[sink->last_topic]->name, place->topic) == 0) {
-        topic = sink->topics[sink->last_topic];
+    if (sink->last_topic != NULL && sink->last_output == output) {
+        return sink->last_topic;
+    }
+    if (sink->last_topic != NULL && strcmp(sink->last_topic->name, place->topic) == 0) {
+        topic = sink->last_topic;
     }
     for (size_t i = 0; topic == NULL && i < sink->topic_count; i++) {
         if (strcmp(sink->topics[i]->name, place->topic) == 0) {
             topic = sink->topics[i];
-            sink->last_topic = i;
         }
     }
     if (topic == NULL) {
@@ -350,6 +354,8 @@ static struct sink_topic *topic_of(struct sink *sink, size_t output)
         topic->partitions = place->partition + 1;
     }
     topic->outputs[place->partition] = output;
+    sink->last_topic = topic;
+    sink->last_output = output;
     return topic;
 }
 
