@@ -244,8 +244,8 @@ static bool ends_will_do(const struct job *job, int64_t now_ms)
     return left >= job->config->batch_max_records;
 }
 
-/* Nothing was there when the brokers were last asked, and the reader has met nothing since. A reading
- * that hangs would not tell, so that isn't believed for long. */
+/* Nothing was there when the brokers were last asked, and the reader has met nothing since. A
+ * reading that hangs would not tell, so that isn't believed for long. */
 static bool is_still(const struct job *job, int64_t now_ms)
 {
     size_t at = 0;

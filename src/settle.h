@@ -15,8 +15,8 @@ MUST_CHECK bool settle_batch(struct job *job, bool join, struct err *err);
 /* Begins to write the mark of the last settled batch. The marks must be idle. */
 void settle_mark(struct job *job);
 
-/* The mark of the last settled batch, if it is owed and none is under way: begun when the one before
- * is 100 ms old, or at once. Call it often. */
+/* The mark of the last settled batch, if it is owed and none is under way: begun when the one
+ * before is 100 ms old, or at once. Call it often. */
 void settle_mark_owed(struct job *job, bool at_once);
 
 #endif
