@@ -119,7 +119,7 @@ def test_a_smaller_max_message_bytes_while_running(own, at, new_job):
     job.await_relayed(3000)
     at("alter_configs", topic=f"{job.name}-out", configs={"max.message.bytes": 20_000})
     job.feed(30_000, first=3000)
-    job.await_relayed(33_000, timeout_s=40)
+    job.await_relayed(33_000, timeout_s=90)
     job.service.stop()
     job.assert_exactly_once(33_000)
 
