@@ -39,8 +39,9 @@
 enum {
     CLOSE_MARK_MS = 5000,
     GIVE_BACK_MS = 3000,
-    REST_SLICE_MS = 500, /* with nothing under way only signals and ticks are waited for */
-    BUSY_IDLE_MS = 20,   /* interval 0: how soon to look again when there was nothing */
+    REST_SLICE_MS = 500,  /* with nothing under way only signals and ticks are waited for */
+    REST_AFTER_MS = 1000, /* since the last batch */
+    BUSY_IDLE_MS = 20,    /* interval 0: how soon to look again when there was nothing */
 };
 
 /* ---- start and end ---- */
@@ -313,7 +314,11 @@ static bool idle(struct job *job, bool *done_out, struct err *err)
     if (job->tick.interval_ms == 0) {
         job_wait(job, BUSY_IDLE_MS);
     }
-    return source_rest(job->source, err) && refresh_mark(job, err);
+    if (plan_at_ends(job) && clock_now_ms(&job->clock) - job->acknowledged_ms >= REST_AFTER_MS &&
+        !source_rest(job->source, err)) {
+        return false;
+    }
+    return refresh_mark(job, err);
 }
 
 /* The batch that was in doubt was finished in the mode it was planned in; what follows is in

@@ -63,6 +63,7 @@ static void log_trouble(struct job *job)
         client_last_trouble(text, sizeof(text));
         log_warning("batch %" PRId64 ": waiting for brokers (%" PRIu64 " records on their way)%s%s",
                     job->batch.number, sink_in_flight(job->sink), text[0] ? ": " : "", text);
+        source_batch_read(job->source); /* no need to ask in haste while outputs are away */
     }
     job->progress_seen = job->sink == NULL ? 0 : sink_in_flight(job->sink) + job->sent;
 }

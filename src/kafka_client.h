@@ -58,8 +58,8 @@ MUST_CHECK bool client_new(const struct config *config, const struct client_opti
                            rd_kafka_t **client_out, struct err *err);
 
 /* Of a consumer of the inputs: how long a leader may keep its Fetch requests, from the next one on,
- * while they have nothing to bring. No effect when the user has set fetch.wait.max.ms, or with a
- * librdkafka that has no such call. */
+ * while they have nothing to bring. No effect when fetch.wait.max.ms isn't the 100 that it is
+ * without a user's, or with a librdkafka that has no such call. */
 void client_fetch_wait(rd_kafka_t *consumer, int wait_ms);
 
 /* Destroys the handle under the watchdog; every queue, topic and list taken from it must be gone.

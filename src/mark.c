@@ -447,6 +447,10 @@ bool mark_step(struct mark_writer *writer, struct err *err)
     bool fine;
 
     rd_kafka_poll(writer->ask, 0); /* error events */
+    /* Also when it is idle: set once more, it would wake the loop for ever. */
+    if (read(writer->fd, &count, sizeof(count)) < 0 && errno != EAGAIN) {
+        return err_set(err, ERR_FAILED, errno, "reading an eventfd: %s", strerror(errno));
+    }
     if (writer->state == WRITER_IDLE) {
         return true;
     }
@@ -460,9 +464,6 @@ bool mark_step(struct mark_writer *writer, struct err *err)
             begin_question(writer, WRITER_READING);
         }
         return true;
-    }
-    if (read(writer->fd, &count, sizeof(count)) < 0 && errno != EAGAIN) {
-        return err_set(err, ERR_FAILED, errno, "reading an eventfd: %s", strerror(errno));
     }
     event = rd_kafka_queue_poll(writer->queue, 0);
     if (event == NULL) {

@@ -244,23 +244,26 @@ static bool ends_will_do(const struct job *job, int64_t now_ms)
     return left >= job->config->batch_max_records;
 }
 
-/* Nothing was there when the brokers were last asked, and the reader has met nothing since. A
- * reading that hangs would not tell, so that isn't believed for long. */
-static bool is_still(const struct job *job, int64_t now_ms)
+bool plan_at_ends(const struct job *job)
 {
     size_t at = 0;
 
-    if (job->state != PROTOCOL_IDLE || job->end_count == 0 || job->ends_facts_ms != job->facts_ms ||
-        now_ms - job->ends_ms >= STILL_AGE_MS || !source_is_still(job->source, job->end_count)) {
-        return false;
-    }
-    for (size_t i = 0; i < job->inputs.count; i++) {
+    for (size_t i = 0; job->end_count > 0 && i < job->inputs.count; i++) {
         if (definition_find_input(&job->definition, job->inputs.items[i].topic) >= 0 &&
             job->ends[at++].offset > next_of(job, i)) {
             return false;
         }
     }
-    return true;
+    return job->end_count > 0;
+}
+
+/* Nothing was there when the brokers were last asked, and the reader has met nothing since. A
+ * reading that hangs would not tell, so that isn't believed for long. */
+static bool is_still(const struct job *job, int64_t now_ms)
+{
+    return job->state == PROTOCOL_IDLE && job->ends_facts_ms == job->facts_ms &&
+           now_ms - job->ends_ms < STILL_AGE_MS && plan_at_ends(job) &&
+           source_is_still(job->source, job->end_count);
 }
 
 /* Sets job->ends. ERR_TEMPORARY: brokers are away, or a topic is. */

@@ -228,8 +228,11 @@ bool source_rest(struct source *source, struct err *err)
             source_lane_enter_compared(part->lane, part, part->next, part->epoch);
         }
     }
+    if (!source_lanes_apply(source, err)) {
+        return false;
+    }
     source_lanes_pace(source, SOURCE_RESTING);
-    return source_lanes_apply(source, err);
+    return true;
 }
 
 static bool enter_again(struct source_part *part, int64_t offset, struct err *err)

@@ -20,7 +20,9 @@ enum {
 enum source_pace {
     SOURCE_READING, /* somebody waits */
     SOURCE_BETWEEN, /* batches */
-    SOURCE_RESTING, /* everything is at its end, and whatever comes is brought at once */
+    /* Everything is at its end, and whatever comes is brought at once; when it fills a queue, the
+     * next request lacks that partition and is kept 100 ms at most (librdkafka-fetch-wait.patch). */
+    SOURCE_RESTING,
 };
 
 struct source {

@@ -8,7 +8,7 @@ import pytest
 
 from proxy import Api, let_pass
 
-READING_MS, RESTING_MS = 10, 900
+READING_MS, BETWEEN_MS, RESTING_MS = 10, 100, 900
 TICK_MS = 200
 
 
@@ -60,6 +60,26 @@ def test_a_wait_that_the_user_has_set_is_kept(at_proxy):
     job.service.stop()
     assert {wait_ms(request) for request in fetches.hits} == {150}
     job.assert_exactly_once(3000)
+
+
+def test_a_request_that_lacks_a_partition_is_not_kept_for_long(at_proxy):
+    """At rest a burst fills the queue of one partition: the next request goes without it."""
+    job, fetches = at_proxy(**{"batch.interval.ms": 3000})
+    topic = next(iter(job.inputs))
+    job.feed(300)
+    job.service.start()
+    job.await_relayed(300)
+    await_rest(job, fetches, RESTING_MS)
+    before = len(fetches.hits)
+    job.feed(100_000, first=300, topics={topic: [0]}, style="plain")
+    time.sleep(1)                                   # the queue is full, the tick is still to come, or just was
+    largest = max(request.size for request in fetches.hits)
+    lacking = [wait_ms(request) for request in fetches.hits[before:] if request.size < largest]
+    print(f"\n{len(lacking)} requests without it, kept for {sorted(set(lacking))} ms")
+    assert lacking and max(lacking) <= BETWEEN_MS
+    job.await_relayed(100_300)
+    job.service.stop()
+    job.assert_exactly_once(100_300)
 
 
 def test_at_rest_brokers_are_asked_now_and_then_and_what_comes_is_delivered_at_once(at_proxy, proxied):
