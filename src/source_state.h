@@ -20,8 +20,9 @@ enum {
 enum source_pace {
     SOURCE_READING, /* somebody waits */
     SOURCE_BETWEEN, /* batches */
-    /* Everything is at its end, and whatever comes is brought at once; when it fills a queue, the
-     * next request lacks that partition and is kept 100 ms at most (librdkafka-fetch-wait.patch). */
+    /* Everything is at its end, and whatever comes is brought at once. When it fills a queue, the
+     * next request lacks that partition and is kept for 100 ms at most: so says
+     * librdkafka-fetch-wait.patch. */
     SOURCE_RESTING,
 };
 
