@@ -74,6 +74,7 @@ MUST_CHECK bool source_lanes_fold(struct source *source, struct err *err);
 /* Nothing is read through the lane any more, but messages of it may be around. Accepts NULL. */
 void source_lanes_retire(struct source *source, struct source_lane *lane);
 
+/* Sets it, and tells the consumers of all lanes. */
 void source_lanes_pace(struct source *source, enum source_pace pace);
 
 /* Enters and leaves what was noted, in all lanes. */
