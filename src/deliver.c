@@ -26,6 +26,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include "plan_ends.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -474,6 +475,7 @@ static bool run_idempotent(struct job *job, struct err *err)
             if (sink_in_flight(job->sink) == 0) {
                 break;
             }
+            plan_ends_ask(job);
             sink_flush(job->sink, FLUSH_MS);
         } else if (!moved) {
             job_wait(job, source_wait_ms(job->source, IDLE_SLICE_MS));
@@ -493,6 +495,9 @@ static bool run_transactional(struct job *job, struct err *err)
         if (!deliver_slice_open(job, err) || !pass(job, &moved, &read, err) ||
             !job_meanwhile(job, err)) {
             return false;
+        }
+        if (read) {
+            plan_ends_ask(job);
         }
         if (read || deliver_slice_full(job)) {
             if (!deliver_slice_end(job, read, err)) {

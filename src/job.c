@@ -23,6 +23,7 @@
 #include "log.h"
 #include "mem.h"
 #include "plan.h"
+#include "plan_ends.h"
 #include "recover.h"
 #include "recover_mark.h"
 #include "settle.h"
@@ -136,6 +137,7 @@ static void close_job(struct job *job)
     }
     free(job->goals);
     free(job->ends);
+    plan_ends_forget(job);
 }
 
 /* ---- a batch ---- */
@@ -314,7 +316,8 @@ static bool idle(struct job *job, bool *done_out, struct err *err)
     if (job->tick.interval_ms == 0) {
         job_wait(job, BUSY_IDLE_MS);
     }
-    if (plan_at_ends(job) && clock_now_ms(&job->clock) - job->acknowledged_ms >= REST_AFTER_MS &&
+    if (plan_ends_reached(job) &&
+        clock_now_ms(&job->clock) - job->acknowledged_ms >= REST_AFTER_MS &&
         !source_rest(job->source, err)) {
         return false;
     }

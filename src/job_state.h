@@ -49,6 +49,15 @@ struct hand {
     char text[PROVENANCE_TEXT_SIZE];
 };
 
+/* A question for the next plan's ends that is under way, or answered. */
+struct ends_ahead {
+    struct ends *question; /* NULL: none */
+    struct ends_item *items;
+    size_t count;
+    int64_t asked_ms; /* job clock */
+    int64_t facts_ms; /* job->facts_ms by then */
+};
+
 struct job {
     const struct config *config;
     bool until_end;
@@ -90,6 +99,7 @@ struct job {
     size_t end_count;      /* 0 = not asked yet */
     int64_t ends_ms;       /* job clock: when that was */
     int64_t ends_facts_ms; /* facts_ms by then: the same inputs as long as it stays */
+    struct ends_ahead ahead;
     /* --until-end: the inputs' ends at start, in the inputs' order; topics are owned */
     struct ends_item *goals;
     size_t goal_count;

@@ -18,6 +18,7 @@
 #include "job_state.h"
 #include "log.h"
 #include "mem.h"
+#include "plan_ends.h"
 #include "positions.h"
 #include "source_ends.h"
 #include "start.h"
@@ -28,20 +29,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { ENDS_WAIT_MS = 3000, ENDS_AGE_MS = 200, STILL_AGE_MS = 5000 };
-
-static void list_ends(struct job *job)
-{
-    job->ends = mem_grow(job->ends, job->inputs.count, sizeof(*job->ends));
-    job->end_count = 0;
-    for (size_t i = 0; i < job->inputs.count; i++) {
-        if (definition_find_input(&job->definition, job->inputs.items[i].topic) >= 0) {
-            job->ends[job->end_count++] = (struct ends_item){
-                .topic = job->inputs.items[i].topic, .partition = job->inputs.items[i].partition};
-        }
-    }
-}
 
 /* R6: fences that have grown old move to the end of the log, so that they don't fall behind
  * retention. */
@@ -88,62 +75,12 @@ static bool refresh_fences(struct job *job, struct err *err)
     return ok;
 }
 
-/* While the batch before is being settled, an input is where that one ends: its range there, or
- * −1. */
-static int64_t settled_range(const struct job *job, size_t input)
-{
-    const struct ledger_input *known = &job->inputs.items[input];
-
-    return job->state == PROTOCOL_IDLE
-               ? -1
-               : batch_find_range(&job->batch, known->topic, known->partition);
-}
-
-static int64_t next_of(const struct job *job, size_t input)
-{
-    int64_t range = settled_range(job, input);
-
-    return range >= 0 ? job->batch.ranges[range].until : job->inputs.items[input].next_offset;
-}
-
 static int32_t epoch_of(const struct job *job, size_t input)
 {
-    int64_t range = settled_range(job, input);
+    int64_t range = plan_ends_range(job, input);
 
     return range >= 0 && job->epochs != NULL ? job->epochs[range]
                                              : job->inputs.items[input].leader_epoch;
-}
-
-/* A lower end than our offset isn't truncation until a newer leader says so (rule I2). */
-static bool check_end(struct job *job, size_t input, const struct ends_item *end, struct err *err)
-{
-    const struct ledger_input *known = &job->inputs.items[input];
-    int64_t next = next_of(job, input);
-
-    if (end->offset >= next) {
-        return true;
-    }
-    job_doubt_topics(job); /* is it still the same topic? */
-    if (end->leader_epoch < 0 || known->leader_epoch < 0 ||
-        end->leader_epoch <= known->leader_epoch) {
-        return true;
-    }
-    return err_set(
-        err, ERR_DECISION, 0,
-        "input '%s'[%d] ends at %" PRId64 ", but offset %" PRId64
-        " is needed next: truncated by an unclean leader election (leader epoch %d, ours "
-        "%d), or made anew; begin with another job.name and ledger to read what it has now",
-        known->topic, (int)known->partition, end->offset, next, (int)end->leader_epoch,
-        (int)known->leader_epoch);
-}
-
-/* How far the input goes for us; `at` is its place among the ends. */
-static int64_t end_of(const struct job *job, size_t input, size_t at)
-{
-    const struct ledger_input *known = &job->inputs.items[input];
-    int64_t goal = job_goal(job, known->topic, known->partition);
-
-    return job->ends[at].offset < goal ? job->ends[at].offset : goal;
 }
 
 static void fill_plan(struct job *job, const struct rate_split *split, struct batch *batch)
@@ -161,8 +98,8 @@ static void fill_plan(struct job *job, const struct rate_split *split, struct ba
         inputs[at] = (struct plan_input){
             .input = (uint32_t)input,
             .partition = known->partition,
-            .next = next_of(job, i),
-            .end = end_of(job, i, at),
+            .next = plan_ends_next(job, i),
+            .end = plan_ends_of(job, i, at),
             .leader_epoch = epoch_of(job, i),
             .end_epoch = job->ends[at].leader_epoch,
             .cap = config_cap_of(job->config, known->topic, known->partition),
@@ -207,7 +144,7 @@ static bool is_anything_capped(const struct job *job)
         const struct ledger_input *input = &job->inputs.items[i];
 
         if (definition_find_input(&job->definition, input->topic) >= 0 &&
-            input->end_offset > next_of(job, i) &&
+            input->end_offset > plan_ends_next(job, i) &&
             config_cap_of(job->config, input->topic, input->partition) > 0) {
             return true;
         }
@@ -223,84 +160,6 @@ static void tell_times(const struct batch *batch, int64_t brokers_us, int64_t ow
               batch->number, batch->range_count, (double)brokers_us / 1000, (double)own_us / 1000);
 }
 
-/* Interval 0 with a backlog: the ends that were told a moment ago leave a whole batch still, and
- * asking again for each small batch would cost more than it. */
-static bool ends_will_do(const struct job *job, int64_t now_ms)
-{
-    int64_t left = 0;
-    size_t at = 0;
-
-    if (job->tick.interval_ms > 0 || job->config->batch_max_records == 0 || job->end_count == 0 ||
-        job->ends_facts_ms != job->facts_ms || now_ms - job->ends_ms >= ENDS_AGE_MS) {
-        return false;
-    }
-    for (size_t i = 0; i < job->inputs.count; i++) {
-        if (definition_find_input(&job->definition, job->inputs.items[i].topic) >= 0) {
-            int64_t more = end_of(job, i, at++) - next_of(job, i);
-
-            left += more > 0 ? more : 0;
-        }
-    }
-    return left >= job->config->batch_max_records;
-}
-
-bool plan_at_ends(const struct job *job)
-{
-    size_t at = 0;
-
-    for (size_t i = 0; job->end_count > 0 && i < job->inputs.count; i++) {
-        if (definition_find_input(&job->definition, job->inputs.items[i].topic) >= 0 &&
-            job->ends[at++].offset > next_of(job, i)) {
-            return false;
-        }
-    }
-    return job->end_count > 0;
-}
-
-/* Nothing was there when the brokers were last asked, and the reader has met nothing since. A
- * reading that hangs would not tell, so that isn't believed for long. */
-static bool is_still(const struct job *job, int64_t now_ms)
-{
-    return job->state == PROTOCOL_IDLE && job->ends_facts_ms == job->facts_ms &&
-           now_ms - job->ends_ms < STILL_AGE_MS && plan_at_ends(job) &&
-           source_is_still(job->source, job->end_count);
-}
-
-/* Sets job->ends. ERR_TEMPORARY: brokers are away, or a topic is. */
-static bool learn_ends(struct job *job, int64_t now_ms, int wait_ms, struct err *err)
-{
-    struct patience patience = job_patience(job, wait_ms >= 0 ? wait_ms : ENDS_WAIT_MS);
-    bool committed = job->config->isolation == ISOLATION_READ_COMMITTED;
-
-    list_ends(job);
-    if (!ends_get(job->ask, committed ? ENDS_COMMITTED : ENDS_LAST, job->ends, job->end_count,
-                  &patience, err)) {
-        job->end_count = 0;
-        return false;
-    }
-    job->ends_ms = now_ms;
-    job->ends_facts_ms = job->facts_ms;
-    for (size_t i = 0, at = 0; i < job->inputs.count; i++) {
-        if (definition_find_input(&job->definition, job->inputs.items[i].topic) >= 0) {
-            job->inputs.items[i].end_offset = job->ends[at].offset;
-            if (!check_end(job, i, &job->ends[at++], err)) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-/* Asks for the ends, unless those that are known will do, and for the topics' ids. */
-static bool learn(struct job *job, int64_t now_ms, int wait_ms, struct err *err)
-{
-    if (is_still(job, now_ms)) {
-        return true;
-    }
-    start_ask_ids(job);
-    return ends_will_do(job, now_ms) || learn_ends(job, now_ms, wait_ms, err);
-}
-
 bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wait_ms,
                   struct batch *batch, bool *made_out, struct err *err)
 {
@@ -313,7 +172,7 @@ bool plan_prepare(struct job *job, const struct rate_estimate *estimate, int wai
     if (!is_worth_it(job, started_ms)) {
         return true;
     }
-    ok = learn(job, started_ms, wait_ms, err);
+    ok = plan_ends_learn(job, started_ms, wait_ms, err);
     if (!ok && err->kind == ERR_TEMPORARY) {
         /* The next look at the topics waits for the brokers that are away, and names the topic that
          * is missing. */

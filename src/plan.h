@@ -23,9 +23,6 @@ MUST_CHECK bool plan_prepare(struct job *job, const struct rate_estimate *estima
 /* [txn] Steps of a transaction; arg is the struct batch. */
 MUST_CHECK bool plan_store(struct job *job, void *arg, struct err *err);
 
-/* The brokers were asked, and nothing is left to be planned. */
-bool plan_at_ends(const struct job *job);
-
 /* The plan is durable: it is the batch under way. Takes what the struct holds. */
 void plan_adopt(struct job *job, struct batch *batch);
 
