@@ -28,8 +28,8 @@ enum {
     TROUBLE_BYTES_MAX = 768,
     UNKNOWN_PARTITIONS = 8,
     KIB = 1024,
-    FETCH_KIB_MIN = 32,  /* of one partition in one answer */
-    FETCH_KIB_MAX = 256, /* more doesn't make it faster */
+    FETCH_KIB_MIN = 32, /* of one partition in one answer; each answer costs the broker, too */
+    FETCH_KIB_MAX = 1024,
     ANSWER_KIB_MAX = 1024,
     RECORD_COST = 512, /* what librdkafka keeps beside a record's bytes */
     SOCKET_TIMEOUT_MS_MAX = 300000,
