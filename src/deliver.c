@@ -7,6 +7,12 @@
  * of a request that was refused for content (rule C1). They travel alone: added, flushed and
  * acknowledged before anything else is taken.
  *
+ * A batch that was planned by the settlement before it may be handed over while the disk still
+ * writes that (R0):
+ *
+ *     committed ahead ─► held by the sink, which takes records ─► on the disk ─► they go out, the
+ *                                 └ it can't be written: the process ends     mark may begin (O2)
+ *
  * What can go wrong: the sink breaks (ERR_PRODUCER: the caller recovers), a record is refused
  * (bad_record.c), a range can't be read on (retention or truncation: judged here), the ledger can't
  * be written, a stop is forced. */
@@ -20,6 +26,7 @@
 #include "kafka_client.h"
 #include "log.h"
 #include "mem.h"
+#include "plan_ends.h"
 #include "recover.h"
 #include "recover_mark.h"
 #include "source_ends.h"
@@ -163,6 +170,9 @@ bool deliver_begin(struct job *job, struct err *err)
     job->sent = 0;
     if (!connect_sink(job, err)) {
         return false;
+    }
+    if (job->unsynced) {
+        sink_hold(job->sink);
     }
     return source_begin(job->source, &job->batch.definition, job->reads, job->read_count, err);
 }
@@ -339,6 +349,9 @@ static bool empty_hand(struct job *job, bool *moved_out, struct err *err)
         }
         *moved_out |= moved;
         if (!moved) {
+            if (!job_synced(job, true, err)) {
+                return false;
+            }
             sink_poll(job->sink, FULL_WAIT_MS); /* full: room comes with acknowledgements */
             return true;
         }
@@ -442,7 +455,7 @@ static bool pass(struct job *job, bool *moved_out, bool *read_out, struct err *e
                 return false;
             }
         }
-        if (!empty_hand(job, moved_out, err)) {
+        if (!empty_hand(job, moved_out, err) || !job_synced(job, false, err)) {
             return false;
         }
         if (job->hand.at < job->hand.count || (job_by_mark(job) && deliver_slice_full(job))) {
@@ -464,7 +477,8 @@ static bool run_idempotent(struct job *job, struct err *err)
         bool moved = false;
         bool read = false;
 
-        if (!pass(job, &moved, &read, err) || !job_meanwhile(job, err)) {
+        if (!pass(job, &moved, &read, err) || !job_synced(job, read || !moved, err) ||
+            !job_meanwhile(job, err)) {
             return false;
         }
         if (clock_now_ms(&job->clock) - job->checkpoint_ms >= CHECKPOINT_MS &&
@@ -493,6 +507,7 @@ static bool run_transactional(struct job *job, struct err *err)
         bool moved = false;
 
         if (!deliver_slice_open(job, err) || !pass(job, &moved, &read, err) ||
+            !job_synced(job, read || !moved || deliver_slice_full(job), err) ||
             !job_meanwhile(job, err)) {
             return false;
         }

@@ -8,7 +8,8 @@
 struct job;
 
 /* The batch in job->batch is planned (or read back after a crash): prepares reading and sending
- * what isn't delivered yet by job->delivered. */
+ * what isn't delivered yet by job->delivered. As long as the plan may not be on the disk
+ * (job->unsynced), the sink holds what it is given. */
 MUST_CHECK bool deliver_begin(struct job *job, struct err *err);
 
 /* Until every record is acknowledged. ERR_PRODUCER: the sink is broken, recover. ERR_FORCED:

@@ -161,6 +161,9 @@ bool deliver_record(struct job *job, bool *moved_out, struct err *err)
     suspect = job->suspect_count > 0 &&
               is_suspect(job, hand->range, hand->record.output, message->offset);
     alone = suspect || job->outputs.items[hand->record.output].alone;
+    if (alone && !job_synced(job, true, err)) {
+        return false;
+    }
     if (suspect && !sink_drain(job->sink, &patience, err)) {
         return false;
     }

@@ -47,6 +47,7 @@ static const char *const NAMES[] = {
     "replace-after-destroy",
     "settle-before-commit",
     "settle-after-commit",
+    "settle-before-sync",
     "mark-before",
     "mark-after",
     "recover-begin",

@@ -166,6 +166,9 @@ static bool replace_producer(struct job *job, struct err *err)
     log_warning("%s; the outcome of what is on its way is unknown: replacing the producer and "
                 "reading %s",
                 err->text, job_by_mark(job) ? "the mark" : "the outputs back");
+    if (!job_synced(job, true, err)) {
+        return false;
+    }
     job_move(job, PROTOCOL_FAIL);
     if (!(job_by_mark(job) ? recover_mark_broken(job, err) : recover_broken(job, err))) {
         return false;

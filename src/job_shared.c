@@ -147,13 +147,13 @@ struct protocol_self job_self(const struct job *job)
     return self;
 }
 
-bool job_transaction(struct job *job, job_steps steps, void *arg, struct err *err)
+static bool transaction(struct job *job, bool ahead, job_steps steps, void *arg, struct err *err)
 {
     bool told = false;
 
     for (;;) {
-        if (ledger_begin(job->ledger, err) && steps(job, arg, err) &&
-            ledger_commit(job->ledger, err)) {
+        if ((ahead ? ledger_begin_ahead(job->ledger, err) : ledger_begin(job->ledger, err)) &&
+            steps(job, arg, err) && ledger_commit(job->ledger, err)) {
             return true;
         }
         ledger_rollback(job->ledger);
@@ -171,6 +171,39 @@ bool job_transaction(struct job *job, job_steps steps, void *arg, struct err *er
             return err_set(err, ERR_FORCED, 0, "stopped with the ledger's disk full");
         }
     }
+}
+
+bool job_transaction(struct job *job, job_steps steps, void *arg, struct err *err)
+{
+    return transaction(job, false, steps, arg, err);
+}
+
+bool job_transaction_ahead(struct job *job, job_steps steps, void *arg, struct err *err)
+{
+    job->unsynced = transaction(job, true, steps, arg, err);
+    return job->unsynced;
+}
+
+bool job_synced(struct job *job, bool wait, struct err *err)
+{
+    bool synced = false;
+
+    if (!job->unsynced) {
+        return true;
+    }
+    if (failpoint("settle-before-sync")) {
+        return err_set(err, ERR_FAILED, 0, "failpoint");
+    }
+    if (!ledger_synced(job->ledger, wait, &synced, err)) {
+        return false;
+    }
+    if (synced) {
+        job->unsynced = false;
+        if (job->sink != NULL) {
+            sink_let_go(job->sink);
+        }
+    }
+    return true;
 }
 
 void job_doubt_topics(struct job *job)

@@ -109,6 +109,9 @@ struct job {
     /* The batch under way. */
     struct batch batch;
     enum protocol_state state;
+    /* Its plan and the settlement before it may not be on the disk yet: the sink holds what is
+     * handed over, and no mark begins. */
+    bool unsynced;
     bool recovered;
     bool finishing; /* a batch is under way: only a forced stop ends a wait */
     struct delivered delivered;
@@ -183,6 +186,14 @@ int64_t job_goal(const struct job *job, const char *topic, int32_t partition);
 /* Runs `steps` in a transaction; waits and repeats while the disk is full. */
 typedef bool (*job_steps)(struct job *job, void *arg, struct err *err);
 MUST_CHECK bool job_transaction(struct job *job, job_steps steps, void *arg, struct err *err);
+
+/* The same, but returns before the disk has what they wrote: job->unsynced. */
+MUST_CHECK bool job_transaction_ahead(struct job *job, job_steps steps, void *arg, struct err *err);
+
+/* R0: once the disk has it, job->unsynced ends and what was handed over goes out. Call it while
+ * records are handed over, and with `wait` before anything waits for an acknowledgement.
+ * ERR_LEDGER: it can't be written there, and nothing goes out. */
+MUST_CHECK bool job_synced(struct job *job, bool wait, struct err *err);
 
 /* The reader of the inputs: as planned while a batch is in doubt (R0), else as set today. */
 MUST_CHECK bool job_make_source(struct job *job, struct err *err);

@@ -534,6 +534,30 @@ void client_fetch_wait(rd_kafka_t *consumer, int wait_ms)
 #endif
 }
 
+#ifdef ONCESINK_RDKAFKA_PRODUCE_HOLD
+bool client_can_hold(void)
+{
+    return true;
+}
+
+void client_hold(rd_kafka_t *producer, bool hold)
+{
+    rd_kafka_produce_hold(producer, hold);
+}
+#else
+bool client_can_hold(void)
+{
+    return false;
+}
+
+void client_hold(rd_kafka_t *producer, bool hold)
+{
+    (void)producer;
+    (void)hold;
+    assert(!"client_can_hold");
+}
+#endif
+
 void client_free(rd_kafka_t *client, const char *what)
 {
     if (client == NULL) {

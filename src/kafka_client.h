@@ -62,6 +62,11 @@ MUST_CHECK bool client_new(const struct config *config, const struct client_opti
  * without a user's, or with a librdkafka that has no such call. */
 void client_fetch_wait(rd_kafka_t *consumer, int wait_ms);
 
+/* Of a producer: nothing that is produced from now on is sent before the call with false. Only with
+ * a librdkafka that can do so. */
+bool client_can_hold(void);
+void client_hold(rd_kafka_t *producer, bool hold);
+
 /* Destroys the handle under the watchdog; every queue, topic and list taken from it must be gone.
  * Accepts NULL. */
 void client_free(rd_kafka_t *client, const char *what);

@@ -1,12 +1,14 @@
 /* Settling a batch: its outcome, the partitions' next offsets, and its mark (O2).
  *
  * A failed transaction leaves everything in memory as it was; it is applied after the commit. When
- * the next tick is due, the next plan is in the same transaction. */
+ * the next tick is due, the next plan is in the same transaction; then its records are handed over
+ * while the disk still writes that (deliver.c). */
 #include "settle.h"
 
 #include "deliver.h"
 #include "failpoint.h"
 #include "job_state.h"
+#include "kafka_client.h"
 #include "log.h"
 #include "mem.h"
 #include "plan.h"
@@ -207,7 +209,7 @@ void settle_mark(struct job *job)
 
 void settle_mark_owed(struct job *job, bool at_once)
 {
-    if (job->mark_owed && mark_idle(job->marks) &&
+    if (job->mark_owed && !job->unsynced && mark_idle(job->marks) &&
         (at_once || job->marked_ms == 0 || clock_now_ms(&job->clock) - job->marked_ms >= MARK_MS)) {
         settle_mark(job);
     }
@@ -258,7 +260,9 @@ bool settle_batch(struct job *job, bool join, struct err *err)
         ok = ledger_check_file(job->ledger, err) &&
              plan_prepare(job, &settling.estimate, JOIN_WAIT_MS, &settling.next, &made, err);
     }
-    ok = ok && job_transaction(job, settle_steps, &settling, err);
+    ok = ok && (settling.next.range_count > 0 && client_can_hold()
+                    ? job_transaction_ahead(job, settle_steps, &settling, err)
+                    : job_transaction(job, settle_steps, &settling, err));
     if (ok && failpoint("settle-after-commit")) {
         ok = err_set(err, ERR_FAILED, 0, "failpoint");
     }

@@ -8,8 +8,9 @@
 struct job;
 
 /* State DELIVERED (or CHECKED): settles the batch; with `join` and the tick due, plans the next one
- * in the same transaction. Idempotent: begins its mark, when none was begun or is under way for the
- * last 100 ms (else it is owed), and settles nothing while one is under way for longer (O2). */
+ * in the same transaction, which the disk may still be writing then (job->unsynced). Idempotent:
+ * begins its mark, when none was begun or is under way for the last 100 ms (else, or before the
+ * disk has it, it is owed), and settles nothing while one is under way for longer (O2). */
 MUST_CHECK bool settle_batch(struct job *job, bool join, struct err *err);
 
 /* Begins to write the mark of the last settled batch. The marks must be idle. */

@@ -68,6 +68,7 @@ struct sink {
     uint64_t held; /* bytes of what is in flight, with what is kept beside a record */
     uint64_t held_max;
     uint64_t unknown; /* outcomes that no answer tells */
+    bool holding;
     bool broken;
     bool by_content; /* the first trouble was a refusal for content */
     struct err trouble;
@@ -472,6 +473,21 @@ enum sink_answer sink_add(struct sink *sink, struct sink_record *record, struct 
     return answer;
 }
 
+void sink_hold(struct sink *sink)
+{
+    assert(sink->in_flight == 0);
+    client_hold(sink->producer, true);
+    sink->holding = true;
+}
+
+void sink_let_go(struct sink *sink)
+{
+    if (sink->holding) {
+        client_hold(sink->producer, false);
+        sink->holding = false;
+    }
+}
+
 void sink_poll(struct sink *sink, int timeout_ms)
 {
     uint64_t ticks;
@@ -486,6 +502,7 @@ void sink_poll(struct sink *sink, int timeout_ms)
 
 void sink_flush(struct sink *sink, int timeout_ms)
 {
+    assert(!sink->holding);
     rd_kafka_flush(sink->producer, timeout_ms);
     sink_poll(sink, 0);
 }

@@ -89,6 +89,11 @@ void sink_batch(struct sink *sink, struct delivered *delivered, const struct sin
 /* err is filled for SINK_REFUSED and SINK_BROKEN. */
 enum sink_answer sink_add(struct sink *sink, struct sink_record *record, struct err *err);
 
+/* What is added from now on stays here until sink_let_go: nothing of it is sent, and neither
+ * sink_flush nor sink_drain may be called. Nothing may be in flight. Only if client_can_hold. */
+void sink_hold(struct sink *sink);
+void sink_let_go(struct sink *sink); /* does nothing when nothing is held */
+
 /* Serves acknowledgements, waiting at most timeout_ms for the first. */
 void sink_poll(struct sink *sink, int timeout_ms);
 

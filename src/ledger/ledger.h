@@ -3,8 +3,8 @@
  * Order of the calls: ledger_open → ledger_start → (ledger_begin → what belongs together →
  * ledger_commit)… → ledger_close. The calls marked [txn] belong inside begin/commit; the others
  * make a transaction of their own. A commit that returned true is on the disk (WAL,
- * synchronous=FULL). After a failure inside a transaction call ledger_rollback and start that
- * transaction again, or give up: nothing of it stays.
+ * synchronous=FULL), unless the transaction was begun ahead. After a failure inside a transaction
+ * call ledger_rollback and start that transaction again, or give up: nothing of it stays.
  *
  * A person's lock is waited out: a writer's transaction is waited for (without end, logged every
  * few seconds, naming what is waited for; the wait ends with ERR_STOPPED when `stopped` answers
@@ -78,6 +78,13 @@ MUST_CHECK bool ledger_knows_incarnation(struct ledger *ledger, const char *inca
 
 MUST_CHECK bool ledger_begin(struct ledger *ledger, struct err *err);
 MUST_CHECK bool ledger_commit(struct ledger *ledger, struct err *err);
+/* The same, but the commit doesn't wait for the disk: others see what it wrote, and a dead process
+ * leaves it, but a power failure may take it as long as ledger_synced doesn't tell that it is
+ * there. Every other call waits for that first. */
+MUST_CHECK bool ledger_begin_ahead(struct ledger *ledger, struct err *err);
+/* *synced_out: all that was committed is on the disk; `wait`: once it is. ERR_LEDGER: it can't be
+ * written there, and nothing that stands on it may be done; every later call fails likewise. */
+MUST_CHECK bool ledger_synced(struct ledger *ledger, bool wait, bool *synced_out, struct err *err);
 void ledger_rollback(struct ledger *ledger); /* does nothing outside a transaction */
 
 /* ---- positions ---- */

@@ -82,6 +82,10 @@ struct ledger {
     ino_t inode;
     bool read_only;
     bool in_transaction;
+    struct ledger_sync *sync; /* made when it is first needed */
+    bool ahead;               /* in a transaction that is synced after its commit */
+    bool syncing;             /* the thread is at it */
+    int sync_code;            /* of the last such sync, lasting: not SQLITE_OK = it failed */
     struct ledger_identity identity;
     struct ledger_identity identity_before; /* as of the transaction's begin */
     sqlite3_stmt *statements[STATEMENT_COUNT];
@@ -157,6 +161,20 @@ MUST_CHECK bool ledger_text_copy(sqlite3_stmt *statement, int column, char *text
 /* What the ledger holds can't be: it was damaged or edited. Fills `err`; returns false. */
 bool ledger_damaged(const struct ledger *ledger, struct err *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* ---- ledger_sync.c ---- */
+
+/* Nothing may touch the database before what was committed ahead is on the disk. */
+MUST_CHECK bool ledger_sync_wait(struct ledger *ledger, struct err *err);
+
+/* A transaction that was begun ahead is committed. */
+void ledger_sync_start(struct ledger *ledger);
+
+/* It is not, and the next one is synced by its commit again. Does nothing if it wasn't. */
+void ledger_sync_behind(struct ledger *ledger);
+
+/* Waits for what is under way and ends the thread. */
+void ledger_sync_end(struct ledger *ledger);
 
 /* ---- ledger_schema.c ---- */
 

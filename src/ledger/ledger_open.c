@@ -159,6 +159,7 @@ void ledger_close(struct ledger *ledger)
         return;
     }
     ledger_rollback(ledger);
+    ledger_sync_end(ledger);
     for (size_t i = 0; i < STATEMENT_COUNT; i++) {
         sqlite3_finalize(ledger->statements[i]);
     }

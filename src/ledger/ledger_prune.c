@@ -156,10 +156,11 @@ void ledger_tidy(struct ledger *ledger)
 {
     int in_wal = 0;
     int copied = 0;
+    struct err later; /* the next call tells it */
     int code;
 
     assert(!ledger->in_transaction);
-    if (ledger->wal_pages - ledger->wal_tidied < TIDY_PAGES) {
+    if (ledger->wal_pages - ledger->wal_tidied < TIDY_PAGES || !ledger_sync_wait(ledger, &later)) {
         return;
     }
     ledger->wal_tidied = ledger->wal_pages;

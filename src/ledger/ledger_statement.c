@@ -87,6 +87,9 @@ bool ledger_damaged(const struct ledger *ledger, struct err *err, const char *fo
 sqlite3_stmt *ledger_prepare(struct ledger *ledger, enum ledger_statement which, const char *sql,
                              struct err *err)
 {
+    if (!ledger_sync_wait(ledger, err)) {
+        return NULL;
+    }
     if (ledger->statements[which] == NULL) {
         if (sqlite3_prepare_v3(ledger->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
                                &ledger->statements[which], NULL) != SQLITE_OK) {
@@ -133,6 +136,9 @@ bool ledger_run(struct ledger *ledger, sqlite3_stmt *statement, struct err *err)
 
 bool ledger_exec(struct ledger *ledger, const char *sql, struct err *err)
 {
+    if (!ledger_sync_wait(ledger, err)) {
+        return false;
+    }
     if (sqlite3_exec(ledger->db, sql, NULL, NULL, NULL) != SQLITE_OK) {
         return ledger_error(ledger, err, "cannot open it");
     }
@@ -228,6 +234,9 @@ bool ledger_commit(struct ledger *ledger, struct err *err)
         return err_wrap(err, "cannot commit");
     }
     ledger->in_transaction = false;
+    if (ledger->ahead) {
+        ledger_sync_start(ledger);
+    }
     return true;
 }
 
@@ -251,6 +260,7 @@ void ledger_rollback(struct ledger *ledger)
         }
     }
     ledger->in_transaction = false;
+    ledger_sync_behind(ledger);
     ledger->identity = ledger->identity_before;
     definition_deinit(&ledger->defined);
 }

@@ -4,8 +4,10 @@
 
 #include <assert.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
+#include <time.h>
 
 struct fault_file {
     sqlite3_file base;
@@ -16,6 +18,8 @@ static sqlite3_vfs *real_vfs;
 static struct fault_plan armed;
 static unsigned seen;
 static bool fired;
+static atomic_uint syncs;
+static atomic_uint sync_ms;
 
 static bool fails(enum fault_call call)
 {
@@ -70,6 +74,10 @@ static int file_truncate(sqlite3_file *file, sqlite3_int64 size)
 
 static int file_sync(sqlite3_file *file, int flags)
 {
+    const struct timespec pause = {.tv_nsec = (long)atomic_load(&sync_ms) * 1000000};
+
+    nanosleep(&pause, NULL);
+    atomic_fetch_add(&syncs, 1);
     return fails(FAULT_SYNC) ? code_of(SQLITE_IOERR_FSYNC)
                              : real_of(file)->pMethods->xSync(real_of(file), flags);
 }
@@ -199,4 +207,15 @@ bool fault_vfs_disarm(void)
 {
     armed = (struct fault_plan){0};
     return fired;
+}
+
+unsigned fault_vfs_syncs(void)
+{
+    return atomic_load(&syncs);
+}
+
+void fault_vfs_slow_sync(unsigned ms)
+{
+    assert(ms < 1000);
+    atomic_store(&sync_ms, ms);
 }

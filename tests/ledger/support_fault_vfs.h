@@ -1,8 +1,8 @@
 /* A file system that fails: SQLite's own VFS, of which the Nth call of some kinds fails once, or
  * from then on.
  *
- * fault_vfs_install makes it the default, so that the code under test knows nothing of it. Not for
- * threads. */
+ * fault_vfs_install makes it the default, so that the code under test knows nothing of it. Of
+ * several threads only one may make calls that fail. */
 #ifndef SUPPORT_FAULT_VFS_H
 #define SUPPORT_FAULT_VFS_H
 
@@ -35,6 +35,10 @@ void fault_vfs_install(void);
 void fault_vfs_remove(void);
 
 void fault_vfs_arm(const struct fault_plan *plan);
+/* How many syncs there were since it was installed, and how long each takes from now on. */
+unsigned fault_vfs_syncs(void);
+void fault_vfs_slow_sync(unsigned ms);
+
 /* No more faults; true when there was one since it was armed. */
 bool fault_vfs_disarm(void);
 
