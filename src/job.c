@@ -286,6 +286,34 @@ static bool keep_ledger_small(struct job *job, struct err *err)
            err->kind == ERR_LEDGER_FULL;
 }
 
+/* Once nothing has come for a while the reader waits at the ends of all inputs, and tells when
+ * something does. */
+static bool rest(struct job *job, struct err *err)
+{
+    struct source_place *places;
+    size_t count = 0;
+    bool ok;
+
+    if (source_rests(job->source) || !plan_ends_reached(job) ||
+        clock_now_ms(&job->clock) - job->acknowledged_ms < REST_AFTER_MS) {
+        return true;
+    }
+    places = mem_array(job->inputs.count, sizeof(*places));
+    for (size_t i = 0; i < job->inputs.count; i++) {
+        const struct ledger_input *input = &job->inputs.items[i];
+
+        if (definition_find_input(&job->definition, input->topic) >= 0) {
+            places[count++] = (struct source_place){.topic = input->topic,
+                                                    .partition = input->partition,
+                                                    .offset = input->next_offset,
+                                                    .leader_epoch = input->leader_epoch};
+        }
+    }
+    ok = source_rest(job->source, places, count, err);
+    free(places);
+    return ok;
+}
+
 /* Nothing is under way: waits for the tick and plans. *done_out: asked to stop, or at the goal. */
 static bool idle(struct job *job, bool *done_out, struct err *err)
 {
@@ -319,12 +347,7 @@ static bool idle(struct job *job, bool *done_out, struct err *err)
     if (job->tick.interval_ms == 0) {
         job_wait(job, BUSY_IDLE_MS);
     }
-    if (plan_ends_reached(job) &&
-        clock_now_ms(&job->clock) - job->acknowledged_ms >= REST_AFTER_MS &&
-        !source_rest(job->source, err)) {
-        return false;
-    }
-    return refresh_mark(job, err);
+    return rest(job, err) && refresh_mark(job, err);
 }
 
 /* The batch that was in doubt was finished in the mode it was planned in; what follows is in

@@ -208,24 +208,32 @@ void source_batch_read(struct source *source)
     source_lanes_pace(source, SOURCE_BETWEEN);
 }
 
-bool source_rest(struct source *source, struct err *err)
+static bool is_assigned(const struct source *source, const struct source_place *place)
+{
+    size_t at;
+
+    return source_part_find(source->parts, source->part_count, place->topic, place->partition,
+                            &at) &&
+           source->parts[at]->assigned;
+}
+
+bool source_rest(struct source *source, const struct source_place *places, size_t count,
+                 struct err *err)
 {
     size_t left = 0;
 
-    if (source->pace == SOURCE_RESTING) {
-        return true;
-    }
-    for (size_t i = 0; i < source->part_count; i++) {
-        left += source->parts[i]->assigned ? 0 : 1;
+    for (size_t i = 0; i < count; i++) {
+        left += is_assigned(source, &places[i]) ? 0 : 1;
     }
     if (left > source_window_spare(source)) {
         return true; /* who is entered next must not wait long for the others */
     }
-    for (size_t i = 0; i < source->part_count; i++) {
-        struct source_part *part = source->parts[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct source_place *place = &places[i];
+        struct source_part *part = source_lanes_part(source, place->topic, place->partition);
 
         if (!part->assigned) {
-            source_lane_enter_compared(part->lane, part, part->next, part->epoch);
+            source_lane_enter_compared(part->lane, part, place->offset, place->leader_epoch);
         }
     }
     if (!source_lanes_apply(source, err)) {
@@ -233,6 +241,11 @@ bool source_rest(struct source *source, struct err *err)
     }
     source_lanes_pace(source, SOURCE_RESTING);
     return true;
+}
+
+bool source_rests(const struct source *source)
+{
+    return source->pace == SOURCE_RESTING;
 }
 
 static bool enter_again(struct source_part *part, int64_t offset, struct err *err)
@@ -269,7 +282,7 @@ int64_t source_position(const struct source *source, size_t index)
 
 bool source_is_still(const struct source *source, size_t count)
 {
-    bool still = source->pace == SOURCE_RESTING && source->part_count == count;
+    bool still = source_rests(source) && source->part_count == count;
 
     for (size_t i = 0; still && i < count; i++) {
         still = source->parts[i]->assigned && source_part_near_end(source->parts[i], 0);

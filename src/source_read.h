@@ -52,9 +52,20 @@ int source_fd(const struct source *source);
 /* All ranges of the batch are done: what comes is fetched ahead at a slower pace. */
 void source_batch_read(struct source *source);
 
-/* No partition has anything to read: what was left is read again, if there is memory for all, and
- * each waits at its end at little cost, until source_begin. */
-MUST_CHECK bool source_rest(struct source *source, struct err *err);
+/* Where a partition goes on. */
+struct source_place {
+    const char *topic; /* borrowed */
+    int32_t partition;
+    int64_t offset;
+    int32_t leader_epoch;
+};
+
+/* No partition has anything to read. `places` are those of the next batch: if there is memory for
+ * all, those that aren't read are entered, and each waits at its end at little cost, until
+ * source_begin. */
+MUST_CHECK bool source_rest(struct source *source, const struct source_place *places, size_t count,
+                            struct err *err);
+bool source_rests(const struct source *source);
 
 /* At rest, `count` partitions are read, and no answer has told of anything behind what was read. */
 bool source_is_still(const struct source *source, size_t count);

@@ -82,10 +82,11 @@ def test_a_request_that_lacks_a_partition_is_not_kept_for_long(at_proxy):
     job.assert_exactly_once(100_300)
 
 
-def test_at_rest_brokers_are_asked_now_and_then_and_what_comes_is_delivered_at_once(at_proxy, proxied):
+@pytest.mark.parametrize("fed", [0, 300])
+def test_at_rest_brokers_are_asked_now_and_then_and_what_comes_is_delivered_at_once(at_proxy, proxied, fed):
     job, fetches = at_proxy()
-    fed = 300
-    job.feed(fed)
+    if fed:
+        job.feed(fed)
     job.service.start()
     job.await_relayed(fed)
     await_rest(job, fetches, RESTING_MS)
