@@ -57,7 +57,7 @@ def beside(**case):
 
 LARGE = {"contestants": ("floor", "product", "installed"), "settings": (f"memory.max.bytes={64 << 20}",)}
 KILOBYTE = {**LARGE, "records": 600_000, "size": 1000, "settings": (f"memory.max.bytes={40 << 20}",)}
-SMALL = {"records": 300_000, "batch": 1000, "cpu_max": None, "speed_min": 0.7,
+SMALL = {"records": 1_500_000, "batch": 1000, "cpu_max": None, "speed_min": 0.7,
          "contestants": ("floor", "even", "product")}
 POSITIONS, HEADERS = {"provenance": "positions"}, {"provenance": "headers"}
 TRANSACTIONAL = {"mode": "transactional"}
