@@ -29,7 +29,7 @@ enum {
     UNKNOWN_PARTITIONS = 8,
     KIB = 1024,
     FETCH_KIB_MIN = 32, /* of one partition in one answer; each answer costs the broker, too */
-    FETCH_KIB_MAX = 1024,
+    FETCH_KIB_MAX = 512,
     ANSWER_KIB_MAX = 1024,
     RECORD_COST = 512, /* what librdkafka keeps beside a record's bytes */
     SOCKET_TIMEOUT_MS_MAX = 300000,
@@ -280,7 +280,8 @@ struct client_fetch client_fetch_sizes(const struct config *config, uint32_t par
         .all = all + all / 2,
         .part = clamp(share / 4, FETCH_KIB_MIN * KIB, FETCH_KIB_MAX * KIB),
         .queue = clamp(share / 2, FETCH_KIB_MIN * KIB, all > 0 ? all : FETCH_KIB_MIN * KIB),
-        .answer = clamp(all / 2, FETCH_KIB_MIN * KIB, 4 * FETCH_KIB_MAX * KIB),
+        .answer = clamp(all / 2, FETCH_KIB_MIN * KIB,
+                        clamp(all / 8, ANSWER_KIB_MAX * KIB, 2 * ANSWER_KIB_MAX * KIB)),
     };
 }
 
