@@ -26,7 +26,6 @@
 #include "kafka_client.h"
 #include "log.h"
 #include "mem.h"
-#include "plan_ends.h"
 #include "recover.h"
 #include "recover_mark.h"
 #include "source_ends.h"
@@ -505,16 +504,19 @@ static bool run_transactional(struct job *job, struct err *err)
 
     while (!read) {
         bool moved = false;
+        bool full;
 
-        if (!deliver_slice_open(job, err) || !pass(job, &moved, &read, err) ||
-            !job_synced(job, read || !moved || deliver_slice_full(job), err) ||
-            !job_meanwhile(job, err)) {
+        if (!deliver_slice_open(job, err) || !pass(job, &moved, &read, err)) {
+            return false;
+        }
+        full = deliver_slice_full(job); /* asked once: time passes */
+        if (!job_synced(job, read || !moved || full, err) || !job_meanwhile(job, err)) {
             return false;
         }
         if (read) {
             plan_ends_ask(job);
         }
-        if (read || deliver_slice_full(job)) {
+        if (read || full) {
             if (!deliver_slice_end(job, read, err)) {
                 return false;
             }

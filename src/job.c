@@ -121,6 +121,7 @@ static void close_job(struct job *job)
     mark_writer_free(job->marks);
     topic_facts_free(job->facts);
     broker_facts_free(job->brokers);
+    plan_ends_forget(job);
     client_free(job->ask, "the asking client");
     client_end_wait();
     ledger_close(job->ledger);
@@ -137,7 +138,6 @@ static void close_job(struct job *job)
     }
     free(job->goals);
     free(job->ends);
-    plan_ends_forget(job);
 }
 
 /* ---- a batch ---- */

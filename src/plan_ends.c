@@ -113,22 +113,24 @@ bool plan_ends_reached(const struct job *job)
 {
     size_t at = 0;
 
-    for (size_t i = 0; job->end_count > 0 && i < job->inputs.count; i++) {
+    if (job->end_count == 0 || job->ends_facts_ms != job->facts_ms) {
+        return false;
+    }
+    for (size_t i = 0; i < job->inputs.count; i++) {
         if (definition_find_input(&job->definition, job->inputs.items[i].topic) >= 0 &&
             job->ends[at++].offset > plan_ends_next(job, i)) {
             return false;
         }
     }
-    return job->end_count > 0;
+    return true;
 }
 
 /* Nothing was there when the brokers were last asked, and the reader has met nothing since. A
  * reading that hangs would not tell, so that isn't believed for long. */
 static bool is_still(const struct job *job, int64_t now_ms)
 {
-    return job->state == PROTOCOL_IDLE && job->ends_facts_ms == job->facts_ms &&
-           now_ms - job->ends_ms < STILL_AGE_MS && plan_ends_reached(job) &&
-           source_is_still(job->source, job->end_count);
+    return job->state == PROTOCOL_IDLE && now_ms - job->ends_ms < STILL_AGE_MS &&
+           plan_ends_reached(job) && source_is_still(job->source, job->end_count);
 }
 
 /* `items` are the answer to a question of asked_ms. Takes them. */

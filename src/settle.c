@@ -263,6 +263,8 @@ bool settle_batch(struct job *job, bool join, struct err *err)
     ok = ok && (settling.next.range_count > 0 && client_can_hold()
                     ? job_transaction_ahead(job, settle_steps, &settling, err)
                     : job_transaction(job, settle_steps, &settling, err));
+    /* A stop that came meanwhile, while a lock was waited for, has left no plan to hand over. */
+    ok = ok && (settling.next.range_count > 0 || job_synced(job, true, err));
     if (ok && failpoint("settle-after-commit")) {
         ok = err_set(err, ERR_FAILED, 0, "failpoint");
     }

@@ -85,7 +85,7 @@ struct ledger {
     struct ledger_sync *sync; /* made when it is first needed */
     bool ahead;               /* in a transaction that is synced after its commit */
     bool syncing;             /* the thread is at it */
-    int sync_code;            /* of the last such sync, lasting: not SQLITE_OK = it failed */
+    int sync_code;            /* not SQLITE_OK: a sync failed, or would not be made; lasting */
     struct ledger_identity identity;
     struct ledger_identity identity_before; /* as of the transaction's begin */
     sqlite3_stmt *statements[STATEMENT_COUNT];

@@ -118,7 +118,9 @@ bool ledger_synced(struct ledger *ledger, bool wait, bool *synced_out, struct er
             pthread_cond_wait(&sync->changed, &sync->lock);
         }
         ledger->syncing = sync->wal != NULL;
-        ledger->sync_code = sync->code;
+        if (sync->code != SQLITE_OK) {
+            ledger->sync_code = sync->code;
+        }
         pthread_mutex_unlock(&sync->lock);
     }
     *synced_out = !ledger->syncing;
@@ -177,7 +179,9 @@ void ledger_sync_start(struct ledger *ledger)
     ledger_sync_behind(ledger);
     if (code != SQLITE_OK || wal == NULL || wal->pMethods == NULL) {
         ledger->sync_code = code != SQLITE_OK ? code : SQLITE_IOERR_FSYNC;
-        return;
+    }
+    if (ledger->sync_code != SQLITE_OK) {
+        return; /* the next call tells it */
     }
     pthread_mutex_lock(&sync->lock);
     sync->wal = wal;

@@ -205,6 +205,8 @@ def test_a_stop_while_a_settlement_waits_for_a_persons_lock_plans_nothing(new_jo
     finally:
         person.close()
     assert job.service.one("SELECT max(batch) FROM batches")[0] == under_way
+    marks = job.topics("group_offsets", group=job.name)[f"{job.name}-in"]
+    assert {each["metadata"].split("/")[3] for each in marks.values()} == {str(under_way)}
     relay_the_rest(job, 3000)
 
 

@@ -3,7 +3,7 @@
 #include "support_fault_vfs.h"
 #include "support_ledger.h"
 
-#include "log.h"
+#include "ledger_internal.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -168,6 +168,33 @@ static void after_a_sync_that_failed_nothing_goes_on(void **state)
     must_start(ledger, "0000000b");
 }
 
+/* Only the switch back to full syncs. */
+static int deny(void *arg, int action, const char *name, const char *value, const char *database,
+                const char *trigger)
+{
+    (void)arg;
+    (void)database;
+    (void)trigger;
+    return action == SQLITE_PRAGMA && strcmp(name, "synchronous") == 0 && strcmp(value, "FULL") == 0
+               ? SQLITE_DENY
+               : SQLITE_OK;
+}
+
+static void when_later_commits_would_not_be_synced_nothing_goes_on(void **state)
+{
+    struct err err = {0};
+    bool synced = true;
+
+    (void)state;
+    sqlite3_set_authorizer(ledger->db, deny, NULL);
+    must(write_offset(true, 10, &err));
+    assert_false(ledger_synced(ledger, true, &synced, &err));
+    must_be_refused(&err);
+    sqlite3_set_authorizer(ledger->db, NULL, NULL);
+    assert_false(ledger_begin(ledger, &err));
+    must_be_refused(&err);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +206,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_commit_behind_a_rollback_is_synced_by_itself, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(after_a_sync_that_failed_nothing_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(when_later_commits_would_not_be_synced_nothing_goes_on,
+                                        setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
