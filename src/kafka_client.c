@@ -278,7 +278,7 @@ struct client_fetch client_fetch_sizes(const struct config *config, uint32_t par
 
     return (struct client_fetch){
         .all = all + all / 2,
-        .part = clamp(share / 4, FETCH_KIB_MIN * KIB, FETCH_KIB_MAX * KIB),
+        .part = clamp(share / 8, FETCH_KIB_MIN * KIB, FETCH_KIB_MAX * KIB),
         .queue = clamp(share / 2, FETCH_KIB_MIN * KIB, all > 0 ? all : FETCH_KIB_MIN * KIB),
         .answer = clamp(all / 2, FETCH_KIB_MIN * KIB,
                         clamp(all / 8, ANSWER_KIB_MAX * KIB, 2 * ANSWER_KIB_MAX * KIB)),
