@@ -1,8 +1,8 @@
 /* Client handles of librdkafka: made from the settings, each for one purpose, and ended within a
  * bounded time.
  *
- * What the protocol fixes is set here and nowhere else (R1: one request in flight; acks=all,
- * idempotence, gapless, no message time-out). Main thread, but for the log callback. */
+ * What the protocol fixes is set in client_conf.c and nowhere else (R1: one request in flight;
+ * acks=all, idempotence, gapless, no message time-out). Main thread, but for the log callback. */
 #ifndef KAFKA_CLIENT_H
 #define KAFKA_CLIENT_H
 
@@ -36,22 +36,6 @@ struct client_options {
      * answer, though the library sends it again (T2); must outlive the handle. NULL elsewhere */
     atomic_bool *tainted;
 };
-
-/* How memory.max.bytes is divided: three eighths are for what was fetched and not taken yet, half
- * for what is on its way to the outputs; the rest, and some more, is what an answer, a request and
- * the allocator take on top. */
-struct client_fetch {
-    int64_t answer; /* the most that a broker sends at once, unless one record is larger */
-    int64_t part;   /* and of one partition */
-    int64_t queue;  /* a partition with so much in its queue isn't asked for more */
-    int64_t all;    /* over all queues, with what a message takes beside its bytes */
-};
-
-/* `partitions`: how many are read, 0 = unknown. */
-struct client_fetch client_fetch_sizes(const struct config *config, uint32_t partitions);
-
-/* The most that is on its way to the outputs, with what is kept beside the records. */
-int64_t client_sink_bytes(const struct config *config);
 
 /* Doesn't wait for a broker. A setting that librdkafka refuses is ERR_SETTINGS and names it. */
 MUST_CHECK bool client_new(const struct config *config, const struct client_options *options,

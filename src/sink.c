@@ -13,6 +13,7 @@
  * is noted as usual. */
 #include "sink.h"
 
+#include "client_conf.h"
 #include "failpoint.h"
 #include "kafka_client.h"
 #include "log.h"

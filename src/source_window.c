@@ -9,6 +9,7 @@
  * more than the partitions' shares, fewer are read at a time, and the others wait for their turn; a
  * range that is done makes room. One that gets nothing (its leader is away) makes room too, once,
  * for one that hasn't been tried in this batch, and each time its reading begins again. */
+#include "client_conf.h"
 #include "log.h"
 #include "source_state.h"
 #include "wait.h"
