@@ -65,15 +65,23 @@ static bool is_synced(bool wait)
     return synced;
 }
 
+/* How many syncs there had been before. */
+static unsigned commit_while_syncs_are_slow(int64_t offset)
+{
+    const unsigned syncs = fault_vfs_syncs();
+    struct err err = {0};
+
+    fault_vfs_slow_sync(SLOW_MS);
+    must(write_offset(true, offset, &err));
+    return syncs;
+}
+
 static void a_commit_ahead_is_seen_at_once_and_synced_beside(void **state)
 {
     unsigned syncs;
-    struct err err = {0};
 
     (void)state;
-    fault_vfs_slow_sync(SLOW_MS);
-    syncs = fault_vfs_syncs();
-    must(write_offset(true, 10, &err));
+    syncs = commit_while_syncs_are_slow(10);
     assert_int_equal(fault_vfs_syncs(), syncs);
     assert_int_equal(offset_seen(), 10);
     assert_false(is_synced(false));
@@ -89,9 +97,7 @@ static void whatever_comes_next_waits_for_the_disk(void **state)
     struct err err = {0};
 
     (void)state;
-    fault_vfs_slow_sync(SLOW_MS);
-    syncs = fault_vfs_syncs();
-    must(write_offset(true, 10, &err));
+    syncs = commit_while_syncs_are_slow(10);
     must(ledger_begin(ledger, &err));
     assert_int_equal(fault_vfs_syncs(), syncs + 1);
     ledger_rollback(ledger);
