@@ -25,6 +25,8 @@ enum {
     SOCKET_TIMEOUT_MS_MIN = 1000,
 };
 
+#define IN_FLIGHT "max.in.flight.requests.per.connection"
+
 struct setting {
     const char *name;
     const char *value;
@@ -60,7 +62,6 @@ static const struct setting FOR_SINK[] = {
     /* A request's buffer is allocated for copies of so much of each queued record, sent with it or
      * not: with librdkafka's 65535 that is the whole queue once more, and holes in the heap. */
     {"message.copy.max.bytes", "4096"},
-    {"max.in.flight.requests.per.connection", "1"}, /* R1: see below */
     {NULL, NULL},
 };
 
@@ -88,18 +89,24 @@ static const struct setting FIXED_FOR_SINK[] = {
 
 /* What is not yet acknowledged must never be given up; in a transaction it ends with that one.
  *
- * R1: a leader that doesn't know the producer takes any first sequence, so of the first requests
- * one that was refused can be skipped. Transactions don't close that. Kafka (3.6 on) verifies a
- * producer's first request in a transaction and refuses sequences above the lowest one that it has
- * verified (VerificationStateEntry), but a request refused before that, by a broker that isn't the
- * leader yet, leaves no trace; that the first sequence must be 0 (ProducerAppendInfo) is asked of
- * clients with transactions v2 only, which librdkafka isn't. But such a record is acknowledged
- * without an offset, which breaks the sink, and in a transaction nothing is committed then. So
- * there up to 5 are allowed; without, what came through is visible at once. 1 is the default there
- * too: librdkafka never has two requests of a partition of any size on their way, so 5 are no
- * faster (tests/bench, three partitions on one broker), and cost more CPU, for smaller requests. */
+ * R1: a leader that doesn't know the producer takes any first sequence, so of a partition's first
+ * requests one that was refused can be skipped. So a partition has one on its way. The patched
+ * library sees to that, and lets five go out at once, of as many partitions, while a batch's last
+ * records are waited for; with any other a connection has one.
+ *
+ * Transactions don't close that. Kafka (3.6 on) verifies a producer's first request in a
+ * transaction and refuses sequences above the lowest one that it has verified
+ * (VerificationStateEntry), but a request refused before that, by a broker that isn't the leader
+ * yet, leaves no trace; that the first sequence must be 0 (ProducerAppendInfo) is asked of clients
+ * with transactions v2 only, which librdkafka isn't. But such a record is acknowledged without an
+ * offset, which breaks the sink, and in a transaction nothing is committed then. So there users may
+ * allow up to 5; without, what came through is visible at once. 1 is the default there: librdkafka
+ * never has two requests of a partition of any size on their way, so 5 are no faster (tests/bench,
+ * three partitions on one broker), and cost more CPU, for smaller requests. */
 static const struct setting FIXED_WITHOUT_TRANSACTIONS[] = {
-    {"max.in.flight.requests.per.connection", "1"},
+#ifndef ONCESINK_RDKAFKA_ONE_REQUEST
+    {IN_FLIGHT, "1"},
+#endif
     {"enable.gapless.guarantee", "true"},
     {"message.timeout.ms", "0"},
     {NULL, NULL},
@@ -197,6 +204,7 @@ int64_t client_sink_bytes(const struct config *config)
 static bool set_sink(rd_kafka_conf_t *conf, const struct client_options *options, struct err *err)
 {
     return set_all(conf, FOR_SINK, err) &&
+           set_one(conf, IN_FLIGHT, options->purpose == CLIENT_SINK ? "5" : "1", err) &&
            (options->batch_bytes_max == 0 ||
             set_number(conf, "batch.size", (int64_t)options->batch_bytes_max, err));
 }

@@ -1,8 +1,9 @@
 /* Client handles of librdkafka: made from the settings, each for one purpose, and ended within a
  * bounded time.
  *
- * What the protocol fixes is set in client_conf.c and nowhere else (R1: one request in flight;
- * acks=all, idempotence, gapless, no message time-out). Main thread, but for the log callback. */
+ * What the protocol fixes is set in client_conf.c and nowhere else (R1: one request of a
+ * partition in flight; acks=all, idempotence, gapless, no message time-out). Main thread, but for
+ * the log callback. */
 #ifndef KAFKA_CLIENT_H
 #define KAFKA_CLIENT_H
 

@@ -2,11 +2,12 @@
  *
  *     sink_new → sink_batch → sink_add… / sink_poll… → (sink_drain) → next sink_batch … → sink_free
  *
- * One idempotent producer, one request in flight (transactional: up to 5, by setting). A record is
- * handed over without copying its value; its cookie comes back through `owner.release` exactly
- * once: acknowledged, failed or purged. An acknowledgement with a valid offset is noted in the
- * batch's `delivered` table and in the outputs; anything else makes the sink *broken*: it takes no
- * more, and the caller replaces it (sink_free, recovery, sink_new). Main thread. */
+ * One idempotent producer, one request of a partition in flight (transactional: up to 5, by
+ * setting). A record is handed over without copying its value; its cookie comes back through
+ * `owner.release` exactly once: acknowledged, failed or purged. An acknowledgement with a valid
+ * offset is noted in the batch's `delivered` table and in the outputs; anything else makes the sink
+ * *broken*: it takes no more, and the caller replaces it (sink_free, recovery, sink_new). Main
+ * thread. */
 #ifndef SINK_H
 #define SINK_H
 

@@ -68,10 +68,11 @@ static bool check_in_flight(const struct config *config, struct err *err)
             continue;
         }
         return err_set(
-            err, ERR_SETTINGS, 0, "%s: %s is always %s: %s", setting->origin, setting->written,
-            transactional ? "1 to 5" : "1 with delivery.mode=idempotent",
-            transactional ? "with more requests on their way Kafka can't keep their order"
-                          : "with more requests on their way Kafka can lose records in silence");
+            err, ERR_SETTINGS, 0, "%s: %s is %s: %s", setting->origin, setting->written,
+            transactional ? "always 1 to 5" : "1 or not set with delivery.mode=idempotent",
+            transactional
+                ? "with more requests on their way Kafka can't keep their order"
+                : "with more of a partition on their way Kafka can lose records in silence");
     }
     return true;
 }

@@ -8,11 +8,11 @@
  *     (transactional: begin before a batch; behind its flush send_offsets with a text, commit)
  *
  * It copies what is in INPUT when it starts, partition to the same partition, with key, value,
- * headers and timestamp, by an idempotent producer with one request in flight, as the product does;
- * but it remembers nothing: no ledger, no plan, no recovery. With --header each record gets one
- * header more, as long as the product's. With --transactional each batch is a transaction that
- * carries the offsets of all partitions, as the product's; ID is its transactional.id and its
- * group. -X goes to both clients. Prints one line of JSON.
+ * headers and timestamp, by an idempotent producer with one request of a partition in flight, as
+ * the product does; but it remembers nothing: no ledger, no plan, no recovery. With --header each
+ * record gets one header more, as long as the product's. With --transactional each batch is a
+ * transaction that carries the offsets of all partitions, as the product's; ID is its
+ * transactional.id and its group. -X goes to both clients. Prints one line of JSON.
  *
  * A batch is what lies first in the consumer's queue. A small one mostly is of one partition then
  * and costs one request; the product's, which are split over the partitions, cost one for each
@@ -39,6 +39,12 @@ enum {
     PARTITIONS_MAX = 64,
     CALL_MS = 30000, /* of a transaction */
 };
+
+#ifdef ONCESINK_RDKAFKA_ONE_REQUEST
+#define IN_FLIGHT "5" /* of a connection, each of another partition */
+#else
+#define IN_FLIGHT "1"
+#endif
 
 /* As long as the product's text for a topic with a short name and seven-digit offsets. */
 static const char HEADER[] = "1/cbf43926/0123456789ab/00ff00ff/12/bench-in/2/1234567/0";
@@ -159,11 +165,12 @@ static rd_kafka_t *make_producer(const char *bootstrap, const char *transactiona
     set(conf, "enable.idempotence", "true");
     if (transactional_id != NULL) {
         set(conf, "transactional.id", transactional_id);
+        set(conf, "max.in.flight.requests.per.connection", "1");
     } else {
+        set(conf, "max.in.flight.requests.per.connection", IN_FLIGHT);
         set(conf, "enable.gapless.guarantee", "true");
         set(conf, "message.timeout.ms", "0");
     }
-    set(conf, "max.in.flight.requests.per.connection", "1");
     set(conf, "linger.ms", "5");
     set(conf, "batch.num.messages", "100000");
     set(conf, "socket.nagle.disable", "true");

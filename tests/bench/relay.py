@@ -118,8 +118,8 @@ def options():
     own.add_argument("--batch", type=int, help="records of a batch")
     own.add_argument("--floor-only", action="store_true", help="without the product")
     own.add_argument("--bare", action="store_true", help="the floor without a header, too")
-    own.add_argument("--floor-in-flight", type=int, default=1, metavar="N",
-                     help="requests in flight of the floor's producer")
+    own.add_argument("--floor-in-flight", type=int, metavar="N",
+                     help="requests in flight of the floor's producer; without it, as the product's are")
     how = parser.parse_args()
     how.pairs_max = max(how.pairs, how.pairs_max)
     unknown = [name for name in how.rows if name not in ROWS]

@@ -7,6 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef ONCESINK_RDKAFKA_ONE_REQUEST
+#define IN_FLIGHT "5"
+#else
+#define IN_FLIGHT "1"
+#endif
+
 static struct config_kafka settings[4];
 
 static struct config config_with(const struct mock *mock, const struct config_kafka *more,
@@ -50,7 +56,7 @@ static void the_protocol_has_the_last_word(void **state)
 {
     /* config.c refuses these; should one slip through, it must not count. */
     static const struct config_kafka BREAKING[] = {
-        {.client = CONFIG_PRODUCER, .name = "max.in.flight", .value = "5"},
+        {.client = CONFIG_PRODUCER, .name = "enable.gapless.guarantee", .value = "false"},
         {.client = CONFIG_CONSUMER, .name = "enable.auto.commit", .value = "true"},
         {.client = CONFIG_CONSUMER, .name = "client.rack", .value = "near"},
     };
@@ -61,7 +67,7 @@ static void the_protocol_has_the_last_word(void **state)
 
     assert_set(sink, "enable.idempotence", "true");
     assert_set(sink, "enable.gapless.guarantee", "true");
-    assert_set(sink, "max.in.flight.requests.per.connection", "1");
+    assert_set(sink, "max.in.flight.requests.per.connection", IN_FLIGHT);
     assert_set(sink, "batch.size", "500000");
     assert_set(output, "isolation.level", "read_uncommitted");
     assert_set(output, "client.rack", "");
@@ -74,10 +80,29 @@ static void the_protocol_has_the_last_word(void **state)
     client_free(sink, "test");
     client_free(output, "test");
     client_free(input, "test");
-    config.transactional_id = (char *)(uintptr_t) "test"; /* there it is the user's, up to 5 */
+    config.transactional_id = (char *)(uintptr_t) "test";
     sink = make(&config, CLIENT_TRANSACTIONS);
-    assert_set(sink, "max.in.flight.requests.per.connection", "5");
+    assert_set(sink, "max.in.flight.requests.per.connection", "1");
     assert_set(sink, "enable.idempotence", "true");
+    client_free(sink, "test");
+}
+
+/* R1: more than one only with a library that gives each partition one. */
+static void requests_in_flight_are_the_users_as_far_as_that_is_safe(void **state)
+{
+    static const struct config_kafka ONE[] = {
+        {.client = CONFIG_PRODUCER, .name = "max.in.flight", .value = "1"}};
+    static const struct config_kafka MANY[] = {
+        {.client = CONFIG_PRODUCER, .name = "max.in.flight", .value = "4"}};
+    struct config config = config_with(*state, ONE, 1);
+    rd_kafka_t *sink = make(&config, CLIENT_SINK);
+
+    assert_set(sink, "max.in.flight.requests.per.connection", "1");
+    client_free(sink, "test");
+    config = config_with(*state, MANY, 1);
+    config.transactional_id = (char *)(uintptr_t) "test";
+    sink = make(&config, CLIENT_TRANSACTIONS);
+    assert_set(sink, "max.in.flight.requests.per.connection", "4");
     client_free(sink, "test");
 }
 
@@ -201,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_protocol_has_the_last_word),
+        cmocka_unit_test(requests_in_flight_are_the_users_as_far_as_that_is_safe),
         cmocka_unit_test(what_the_user_sets_goes_where_it_says),
         cmocka_unit_test(sizes_follow_the_memory_and_the_partitions),
         cmocka_unit_test(what_librdkafka_refuses_is_named),
