@@ -84,6 +84,7 @@ struct ledger {
     bool in_transaction;
     struct ledger_sync *sync; /* made when it is first needed */
     bool ahead;               /* in a transaction that is synced after its commit */
+    bool unsynced_commits;    /* synchronous=NORMAL is set */
     bool syncing;             /* the thread is at it */
     int sync_code;            /* not SQLITE_OK: a sync failed, or would not be made; lasting */
     struct ledger_identity identity;
@@ -170,8 +171,8 @@ MUST_CHECK bool ledger_sync_wait(struct ledger *ledger, struct err *err);
 /* A transaction that was begun ahead is committed. */
 void ledger_sync_start(struct ledger *ledger);
 
-/* It is not, and the next one is synced by its commit again. Does nothing if it wasn't. */
-void ledger_sync_behind(struct ledger *ledger);
+/* Before a transaction: its commit syncs, unless it is one ahead. */
+MUST_CHECK bool ledger_sync_commits(struct ledger *ledger, struct err *err);
 
 /* Waits for what is under way and ends the thread. */
 void ledger_sync_end(struct ledger *ledger);

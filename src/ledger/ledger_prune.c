@@ -21,7 +21,7 @@ enum {
     BITE_ROWS_MAX = 4000,
     OVERDUE_MAX = 64,
     KEEP_EVENTS_MIN = 1000,
-    TIDY_PAGES = 512, /* 8 MiB */
+    TIDY_PAGES = 2048, /* 8 MiB */
     WAL_LARGE_BYTES = 256 * 1024 * 1024,
 };
 

@@ -30,8 +30,9 @@ enum {
     SQL_SIZE = 128,
 };
 
-/* page_size only matters to a file without tables, and must come before WAL. cache_size is in KiB
- * when negative. */
+/* page_size only matters to a file without tables, and must come before WAL. A batch changes a row
+ * or two in each of eight pages, which are written whole: with 16 KiB a small batch took a
+ * twentieth longer. cache_size is in KiB when negative. */
 static const char SETTINGS_SQL[] = "PRAGMA synchronous = FULL;"
                                    "PRAGMA foreign_keys = OFF;"
                                    "PRAGMA trusted_schema = OFF;"
@@ -227,7 +228,7 @@ bool ledger_schema_prepare(struct ledger *ledger, const char *job, const char *u
     if (ledger->read_only) {
         return true;
     }
-    if (facts.tables == 0 && !ledger_exec(ledger, "PRAGMA page_size = 16384", err)) {
+    if (facts.tables == 0 && !ledger_exec(ledger, "PRAGMA page_size = 4096", err)) {
         return false;
     }
     if (!set_wal(ledger, err)) {

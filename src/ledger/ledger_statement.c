@@ -104,8 +104,11 @@ sqlite3_stmt *ledger_prepare(struct ledger *ledger, enum ledger_statement which,
 
 bool ledger_step(struct ledger *ledger, sqlite3_stmt *statement, bool *row_out, struct err *err)
 {
-    const int code = sqlite3_step(statement);
+    int code;
 
+    assert(!ledger->unsynced_commits || ledger->in_transaction ||
+           sqlite3_stmt_readonly(statement) != 0);
+    code = sqlite3_step(statement);
     if (code == SQLITE_ROW) {
         *row_out = true;
         return true;
@@ -213,12 +216,16 @@ bool ledger_begin(struct ledger *ledger, struct err *err)
 
     assert(!ledger->in_transaction);
     ledger->wait_stopped = false;
-    statement = ledger->read_only ? ledger_prepare(ledger, STATEMENT_BEGIN_READ, "BEGIN", err)
-                                  : ledger_prepare(ledger, STATEMENT_BEGIN, "BEGIN IMMEDIATE", err);
-    if (statement == NULL || !ledger_run(ledger, statement, err)) {
+    if (!ledger_sync_commits(ledger, err)) {
         return err_wrap(err, "cannot begin a transaction");
     }
+    statement = ledger->read_only ? ledger_prepare(ledger, STATEMENT_BEGIN_READ, "BEGIN", err)
+                                  : ledger_prepare(ledger, STATEMENT_BEGIN, "BEGIN IMMEDIATE", err);
     ledger->in_transaction = true;
+    if (statement == NULL || !ledger_run(ledger, statement, err)) {
+        ledger->in_transaction = false;
+        return err_wrap(err, "cannot begin a transaction");
+    }
     ledger->identity_before = ledger->identity;
     return true;
 }
@@ -260,7 +267,7 @@ void ledger_rollback(struct ledger *ledger)
         }
     }
     ledger->in_transaction = false;
-    ledger_sync_behind(ledger);
+    ledger->ahead = false;
     ledger->identity = ledger->identity_before;
     definition_deinit(&ledger->defined);
 }

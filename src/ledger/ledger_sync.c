@@ -7,7 +7,9 @@
  * Such a commit is one with synchronous=NORMAL, which SQLite doesn't sync in WAL mode; then the
  * thread does what synchronous=FULL would have done, the WAL's xSync. That touches nothing but the
  * file, and every other use of the connection waits for it (ledger_prepare, ledger_exec,
- * ledger_tidy).
+ * ledger_tidy). Which of the two it is, is set when a transaction begins and it was the other: a
+ * PRAGMA takes as long as a tenth of a small batch's bookkeeping. Outside a
+ * transaction nothing is written then (ledger_step).
  *
  * What a failed sync leaves on the disk isn't known, and a later one that succeeds doesn't tell:
  * from then on every call fails. */
@@ -148,25 +150,26 @@ bool ledger_begin_ahead(struct ledger *ledger, struct err *err)
     if (ledger->sync == NULL) {
         return ledger_begin(ledger, err); /* the commit takes longer, that is all */
     }
-    if (!ledger_exec(ledger, "PRAGMA synchronous = NORMAL", err)) {
-        return false;
-    }
     ledger->ahead = true;
     if (!ledger_begin(ledger, err)) {
-        ledger_sync_behind(ledger);
+        ledger->ahead = false;
         return false;
     }
     return true;
 }
 
-void ledger_sync_behind(struct ledger *ledger)
+bool ledger_sync_commits(struct ledger *ledger, struct err *err)
 {
-    struct err ignored;
-
-    if (ledger->ahead && !ledger_exec(ledger, "PRAGMA synchronous = FULL", &ignored)) {
-        ledger->sync_code = SQLITE_IOERR_FSYNC; /* later commits wouldn't be on the disk */
+    if (ledger->ahead == ledger->unsynced_commits) {
+        return true;
     }
-    ledger->ahead = false;
+    if (!ledger_exec(ledger,
+                     ledger->ahead ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL",
+                     err)) {
+        return false;
+    }
+    ledger->unsynced_commits = ledger->ahead;
+    return true;
 }
 
 void ledger_sync_start(struct ledger *ledger)
@@ -176,7 +179,7 @@ void ledger_sync_start(struct ledger *ledger)
     int code = sqlite3_file_control(ledger->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, (void *)&wal);
 
     assert(ledger->ahead && !ledger->syncing);
-    ledger_sync_behind(ledger);
+    ledger->ahead = false;
     if (code != SQLITE_OK || wal == NULL || wal->pMethods == NULL) {
         ledger->sync_code = code != SQLITE_OK ? code : SQLITE_IOERR_FSYNC;
     }

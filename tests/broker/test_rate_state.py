@@ -263,7 +263,7 @@ def as_it_was_in_schema(version, ledger):
     """The ledger, closed by everybody, as that version's program would have left it."""
     new = ledger.with_name("older.db")
     connection = sqlite3.connect(new, isolation_level=None)
-    connection.execute("PRAGMA page_size = 16384")
+    connection.execute("PRAGMA page_size = 4096")
     for file in sorted(SCHEMA.glob("[0-9]*_*.sql"))[:version]:
         connection.executescript(file.read_text())
     connection.execute("ATTACH ? AS now", (str(ledger),))

@@ -12,7 +12,7 @@ setup() {
 make_ledger() {
     cat "$root"/schema/[0-9]*_*.sql >ledger.sql
     sqlite3 "$1" >/dev/null <<SQL
-PRAGMA page_size = 16384;
+PRAGMA page_size = 4096;
 PRAGMA journal_mode = WAL;
 .read ledger.sql
 PRAGMA application_id = $((0x4f4e4345));

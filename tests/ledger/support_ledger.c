@@ -177,7 +177,7 @@ void make_older(const struct place *place, int version)
 
     snprintf(older.path, sizeof(older.path), "%.80s/older.db", place->directory);
     db = person(&older);
-    must_run(db, "PRAGMA page_size = 16384");
+    must_run(db, "PRAGMA page_size = 4096");
     for (int number = 1; number <= version; number++) {
         run_migration(db, number);
     }

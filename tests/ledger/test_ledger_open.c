@@ -82,7 +82,7 @@ static void a_new_ledger_has_the_settings_that_its_promises_need(void **state)
     assert_int_equal(identity.batch, 0);
     assert_int_equal(ask_integer(&place, "PRAGMA application_id"), LEDGER_APPLICATION_ID);
     assert_int_equal(ask_integer(&place, "PRAGMA user_version"), SCHEMA_VERSION);
-    assert_int_equal(ask_integer(&place, "PRAGMA page_size"), 16384);
+    assert_int_equal(ask_integer(&place, "PRAGMA page_size"), 4096);
     ask_text(&place, "PRAGMA journal_mode", text, sizeof(text));
     assert_string_equal(text, "wal");
     ask_text(&place,
@@ -259,7 +259,7 @@ static void a_directory_and_a_missing_directory_are_refused(void **state)
  * crash. */
 static void a_damaged_ledger_is_refused_or_reads_as_damaged(void **state)
 {
-    uint8_t noise[16384];
+    uint8_t noise[4096];
     struct ledger *ledger = must_open(&place);
     struct ledger_inputs inputs = {0};
     struct ledger_outputs outputs = {0};
@@ -272,8 +272,8 @@ static void a_damaged_ledger_is_refused_or_reads_as_damaged(void **state)
     ledger_close(ledger);
     memset(noise, 0xa5, sizeof(noise));
     fd = open(place.path, O_WRONLY);
-    for (off_t page = 1; page < 40; page++) {
-        assert_int_equal(pwrite(fd, noise, sizeof(noise), page * 16384), sizeof(noise));
+    for (off_t page = 1; page < 160; page++) {
+        assert_int_equal(pwrite(fd, noise, sizeof(noise), page * 4096), sizeof(noise));
     }
     close(fd);
     must_refuse_here(ERR_LEDGER, "malformed");

@@ -186,19 +186,22 @@ static int deny(void *arg, int action, const char *name, const char *value, cons
                : SQLITE_OK;
 }
 
-static void when_later_commits_would_not_be_synced_nothing_goes_on(void **state)
+static void a_commit_that_would_not_be_synced_is_not_begun(void **state)
 {
     struct err err = {0};
-    bool synced = true;
+    bool synced = false;
 
     (void)state;
-    sqlite3_set_authorizer(ledger->db, deny, NULL);
     must(write_offset(true, 10, &err));
-    assert_false(ledger_synced(ledger, true, &synced, &err));
-    must_be_refused(&err);
+    must(ledger_synced(ledger, true, &synced, &err));
+    sqlite3_set_authorizer(ledger->db, deny, NULL);
+    assert_false(write_offset(false, 11, &err));
+    assert_int_equal(err.kind, ERR_LEDGER);
+    assert_int_equal(offset_seen(), 10);
+    must(write_offset(true, 12, &err));
     sqlite3_set_authorizer(ledger->db, NULL, NULL);
-    assert_false(ledger_begin(ledger, &err));
-    must_be_refused(&err);
+    must(write_offset(false, 13, &err));
+    assert_int_equal(offset_seen(), 13);
 }
 
 int main(void)
@@ -212,8 +215,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_commit_behind_a_rollback_is_synced_by_itself, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(after_a_sync_that_failed_nothing_goes_on, setup, teardown),
-        cmocka_unit_test_setup_teardown(when_later_commits_would_not_be_synced_nothing_goes_on,
-                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_commit_that_would_not_be_synced_is_not_begun, setup,
+                                        teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
