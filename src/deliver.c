@@ -163,8 +163,10 @@ bool deliver_begin(struct job *job, struct err *err)
         relay_new(&job->batch, &job->outputs, job->job_hash, job->identity.uuid, job->incarnation);
     plan_reading(job);
     deliver_tasks_begin(job);
-    job->hand.messages =
-        mem_array((size_t)job->config->fetch_max_records, sizeof(rd_kafka_message_t *));
+    if (job->hand.messages == NULL) {
+        job->hand.messages =
+            mem_array((size_t)job->config->fetch_max_records, sizeof(rd_kafka_message_t *));
+    }
     job->checkpoint_ms = clock_now_ms(&job->clock);
     job->sent = 0;
     if (!connect_sink(job, err)) {
@@ -184,8 +186,7 @@ void deliver_end(struct job *job)
     for (; job->hand.at < job->hand.count; job->hand.at++) {
         rd_kafka_message_destroy(job->hand.messages[job->hand.at]);
     }
-    free(job->hand.messages);
-    job->hand = (struct hand){0};
+    job->hand = (struct hand){.messages = job->hand.messages};
     relay_free(job->relay);
     job->relay = NULL;
     deliver_tasks_end(job);

@@ -116,6 +116,7 @@ static void close_job(struct job *job)
 {
     recover_mark_end(job, true); /* gives the sink's messages back: before the source */
     deliver_end(job);
+    free(job->hand.messages);
     source_free(job->source);
     readback_free(job->readback);
     mark_writer_free(job->marks);

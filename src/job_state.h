@@ -40,8 +40,8 @@ enum {
 
 /* Messages taken from the source and not yet handed to the sink. */
 struct hand {
-    size_t range; /* of the batch */
-    rd_kafka_message_t **messages;
+    size_t range;                  /* of the batch */
+    rd_kafka_message_t **messages; /* fetch.max.records of them; kept from batch to batch */
     size_t at, count;
     int64_t offset; /* of messages[at], once it was looked at */
     bool made;      /* `record` is made of messages[at] */

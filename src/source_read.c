@@ -205,7 +205,9 @@ bool source_begin(struct source *source, const struct definition *definition,
 
 void source_batch_read(struct source *source)
 {
-    source_lanes_pace(source, SOURCE_BETWEEN);
+    if (source->config->batch_interval_ms > 0) { /* else the next one reads at once */
+        source_lanes_pace(source, SOURCE_BETWEEN);
+    }
 }
 
 static bool is_assigned(const struct source *source, const struct source_place *place)

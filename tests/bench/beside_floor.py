@@ -3,7 +3,9 @@
 The floor is build/PRESET/bench/raw_loop, the shortest loop that copies correctly on the same librdkafka with the same
 queues; with headers each of its records gets one as long as ours, with transactions each batch is one. Each run copies
 the whole input into a topic of its own, in which every record is counted. In a round each contestant runs once; the
-first round isn't counted; the order changes from round to round. The contestants of a row:
+order changes from round to round. The first round isn't counted, and in a mode that the broker hasn't worked in yet
+those of its first half minute aren't: it is compiling then what it does often, and that is more for who sends more
+requests. The contestants of a row:
 
     floor       raw_loop
     product     with the row's settings and those of --set
@@ -22,11 +24,13 @@ import json
 import sqlite3
 import statistics
 import sys
+import time
 
 from figures import at_most, check, percentile, ratio_of_pairs
 from measured import cpu_s, measure
 from stage import PARTITIONS
 
+WARM_S = 30             # of the broker, in each mode
 UNSURE = 0.05           # half the width of an interval that decides nothing while the goal lies in it
 DEFAULT_PEAK_MIB = 64   # with the default memory.max.bytes …
 DEFAULT_SPEED = 0.85    # … at so much of the floor's rate
@@ -69,15 +73,18 @@ class Contest:
         self.settings = {**dict(each.split("=", 1) for each in case.settings), **stage.settings}    # of `product`
         self.runs = {what: [] for what in case.contestants}
         self._orders = itertools.cycle(orders(case.contestants))
+        self._warm_at = time.monotonic() + (0 if case.mode in stage.warm else WARM_S)
         self._warm = False
 
     def round(self):
-        """One run of each; the first one isn't counted."""
+        """One run of each; the first ones aren't counted."""
         for what in next(self._orders):
             figures = self._run(what)
             if self._warm:
                 self.runs[what].append(figures)
-        self._warm = True
+        if time.monotonic() >= self._warm_at:
+            self.stage.warm.add(self.case.mode)
+            self._warm = True
 
     def _run(self, what):
         output = self.stage.name(f"bench-{what}")
@@ -101,10 +108,11 @@ class Contest:
 
     def _floor(self, output, what):
         header = what != "bare" and self.case.provenance == "headers"
+        in_flight = self.stage.how.floor_in_flight
         program = "raw_loop_jemalloc" if self.stage.how.floor_allocator == "jemalloc" else "raw_loop"
         return [str(self.stage.build / "bench" / program), *["--header"] * header, *["--even"] * (what == "even"),
                 *(["--transactional", output] if self.case.transactional else []),
-                "-X", f"max.in.flight={self.stage.how.floor_in_flight}",
+                *(["-X", f"max.in.flight={in_flight}"] if in_flight else []),
                 self.stage.kafka.bootstrap, self.input, output, str(self.case.batch)]
 
     def _product(self, output, settings):
@@ -252,7 +260,7 @@ def as_installed(case, runs, ratios, what):
 def look(stage, case):
     """Figures without goals, of any contestants."""
     contest = Contest(stage, case)
-    for _ in range(stage.how.pairs + 1):
+    while len(contest.runs["floor"]) < stage.how.pairs:
         contest.round()
     lines = [check(what, f"{median_of(runs, 'cpu_us_per_record'):.3f} us/record, "
                          f"{median_of(runs, 'records_per_s'):,.0f} records/s, "

@@ -10,6 +10,7 @@ class Stage:
         self.how, self.kafka, self.topics, self.folder = how, kafka, topics, folder
         self.build = ROOT / "build" / how.preset
         self.settings = dict(each.split("=", 1) for each in how.set)    # the product's, by --set
+        self.warm = set()               # modes that the broker has worked in
         self._inputs = {}
         self._names = 0
 
