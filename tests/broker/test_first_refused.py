@@ -86,8 +86,8 @@ def test_with_five_in_flight_a_refused_first_request_is_acknowledged_and_never_w
 @pytest.mark.parametrize("in_flight, gapless", [(1, False), (5, True)], ids=["connection", "partition"])
 @pytest.mark.parametrize("records", RECORDS_A_REQUEST)
 def test_with_one_in_flight_it_is_sent_again_and_all_is_written_once(run, records, in_flight, gapless):
-    """What the product relies on: one of a connection, with any librdkafka; with tools/librdkafka-one-request.patch
-    one of a partition."""
+    """What the product relies on: one of a connection, with any librdkafka; one of a partition, with
+    tools/librdkafka-produce-one-request.patch."""
     seen = run(records, in_flight, gapless)
     print(f"\n{seen}")
     assert len(seen.requests) == REQUESTS + 1

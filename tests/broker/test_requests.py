@@ -1,5 +1,5 @@
-"""What goes over the wire: no more is fetched than there is (librdkafka-fetch-whole-sets.patch), and a partition has one
-Produce request on its way while other partitions' go out beside it (librdkafka-one-request.patch)."""
+"""What goes over the wire: no more is fetched than there is (librdkafka-fetch-whole-sets.patch), and a partition has
+one Produce request on its way while other partitions' go out beside it (librdkafka-produce-one-request.patch)."""
 
 import pytest
 
