@@ -227,8 +227,9 @@ bool source_rest(struct source *source, const struct source_place *places, size_
     for (size_t i = 0; i < count; i++) {
         left += is_assigned(source, &places[i]) ? 0 : 1;
     }
-    if (left > source_window_spare(source)) {
-        return true; /* who is entered next must not wait long for the others */
+    if (left > source_window_spare(source)) { /* who is entered next must not wait long */
+        source_lanes_pace(source, SOURCE_BETWEEN);
+        return true;
     }
     for (size_t i = 0; i < count; i++) {
         const struct source_place *place = &places[i];

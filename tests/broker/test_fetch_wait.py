@@ -105,3 +105,21 @@ def test_at_rest_brokers_are_asked_now_and_then_and_what_comes_is_delivered_at_o
         time.sleep(1)
     job.service.stop()
     job.assert_exactly_once(fed)
+
+
+def test_with_more_partitions_than_there_is_room_for_an_idle_job_does_not_ask_all_the_time(proxied, peer, new_job):
+    """It can't rest, and with interval 0 a batch's short waits would go on."""
+    kafka, proxy = proxied
+    job = new_job(at=peer.at(kafka.bootstrap), inputs={"in": 60}, outputs={"out": 60})
+    job.service.settings.update({"bootstrap.servers": kafka.proxied_bootstrap, "batch.interval.ms": 0})
+    fetches = proxy.add(let_pass(), api=[Api.FETCH], client=job.name, times=None)
+    job.feed(6000)
+    job.service.start()
+    job.await_relayed(6000)
+    time.sleep(3)
+    before = len(fetches.hits)
+    time.sleep(2)
+    waits = [wait_ms(request) for request in fetches.hits[before:]]
+    job.service.stop()
+    assert waits and set(waits) == {BETWEEN_MS}
+    job.assert_exactly_once(6000)
