@@ -99,6 +99,7 @@ struct ledger {
     bool wait_stopped; /* the last wait was ended by `stopped` */
 
     int64_t pruned;      /* batches up to this one are gone */
+    int64_t page_size;   /* bytes: 4 KiB, 16 in older ledgers */
     int wal_pages;       /* in the WAL after the last commit */
     int wal_tidied;      /* wal_pages when a checkpoint was last tried */
     bool wal_large_said; /* logged that it is large */

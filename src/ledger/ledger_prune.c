@@ -21,7 +21,7 @@ enum {
     BITE_ROWS_MAX = 4000,
     OVERDUE_MAX = 64,
     KEEP_EVENTS_MIN = 1000,
-    TIDY_PAGES = 2048, /* 8 MiB */
+    TIDY_BYTES = 8 * 1024 * 1024, /* below journal_size_limit: the WAL's room is used again */
     WAL_LARGE_BYTES = 256 * 1024 * 1024,
 };
 
@@ -160,7 +160,8 @@ void ledger_tidy(struct ledger *ledger)
     int code;
 
     assert(!ledger->in_transaction);
-    if (ledger->wal_pages - ledger->wal_tidied < TIDY_PAGES || !ledger_sync_wait(ledger, &later)) {
+    if ((ledger->wal_pages - ledger->wal_tidied) * ledger->page_size < TIDY_BYTES ||
+        !ledger_sync_wait(ledger, &later)) {
         return;
     }
     ledger->wal_tidied = ledger->wal_pages;

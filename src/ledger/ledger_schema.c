@@ -231,7 +231,7 @@ bool ledger_schema_prepare(struct ledger *ledger, const char *job, const char *u
     if (facts.tables == 0 && !ledger_exec(ledger, "PRAGMA page_size = 4096", err)) {
         return false;
     }
-    if (!set_wal(ledger, err)) {
+    if (!set_wal(ledger, err) || !ask(ledger, "PRAGMA page_size", &ledger->page_size, err)) {
         return false;
     }
     if (facts.version == VERSION) {
