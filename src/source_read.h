@@ -49,7 +49,8 @@ void source_free(struct source *source);
  * isn't done. */
 int source_fd(const struct source *source);
 
-/* All ranges of the batch are done: what comes is fetched ahead at a slower pace. */
+/* All ranges of the batch are done: what comes is fetched ahead at a slower pace, unless the next
+ * batch follows at once (interval 0). */
 void source_batch_read(struct source *source);
 
 /* Where a partition goes on. */

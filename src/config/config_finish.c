@@ -18,7 +18,7 @@ enum {
     SHUTDOWN_MS_MIN = 10000,
     TRANSACTION_TIMEOUT_MS = 60000, /* librdkafka's default */
     IN_FLIGHT_MAX = 5,              /* of an idempotent producer */
-    FETCH_WAIT_MS = 100,            /* kafka_client.c's default */
+    FETCH_WAIT_MS = 100,            /* client_conf.c's default */
 };
 
 /* Where the value comes from: "FILE:LINE", "--set", or "default". */

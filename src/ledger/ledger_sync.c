@@ -7,9 +7,9 @@
  * Such a commit is one with synchronous=NORMAL, which SQLite doesn't sync in WAL mode; then the
  * thread does what synchronous=FULL would have done, the WAL's xSync. That touches nothing but the
  * file, and every other use of the connection waits for it (ledger_prepare, ledger_exec,
- * ledger_tidy). Which of the two it is, is set when a transaction begins and it was the other: a
- * PRAGMA takes as long as a tenth of a small batch's bookkeeping. Outside a
- * transaction nothing is written then (ledger_step).
+ * ledger_tidy). Which of the two it is, is set when a transaction begins and it was the other, not
+ * each time: the PRAGMAs were a tenth of a small batch's bookkeeping. While it is NORMAL nothing is
+ * written outside a transaction (ledger_step).
  *
  * What a failed sync leaves on the disk isn't known, and a later one that succeeds doesn't tell:
  * from then on every call fails. */
